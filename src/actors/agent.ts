@@ -1,0 +1,69 @@
+/**
+ * Agents written in TypeScript: `defineAgent` and what their `run` is given. The function runs
+ * in a node's process, at least once per task, each time with a new attempt number and the
+ * same idempotency key.
+ */
+import type { ZodType } from "zod";
+import type { Json, JsonObject } from "../machines/effects.ts";
+
+export interface AgentContext {
+  /** Aborted on cancellation, time-out, lost lease or drain; `signal.reason` is an Error that says which. */
+  readonly signal: AbortSignal;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** The same for every attempt of this task: hand it to the systems you call. */
+  readonly idempotencyKey: string;
+  readonly taskId: string;
+  /** The run this task belongs to, when it does. */
+  readonly runId: string | undefined;
+  /** Progress of this attempt, 0–1, with an optional sentence; live in every view. Coalesced. */
+  progress(fraction: number, message?: string): void;
+  /** A structured line in the node's log, with the task's ids. */
+  log(message: string, fields?: Record<string, unknown>): void;
+  /** Keeps an artifact with the run (or the task); it becomes visible when this attempt's completion is accepted. */
+  artifact(artifact: ArtifactInput): Promise<{ artifactId: string }>;
+  /** Adds a stored event of this task (`model_requested`, `tool_called`…). Past tense, [a-z_]. */
+  event(name: string, data: JsonObject): void;
+  /** Adds to the run's cost when this attempt's completion is accepted. */
+  cost(cost: { promptTokens?: number; completionTokens?: number; usd?: number }): void;
+  /** A deadline-aware wait on the injected clock; rejects when `signal` aborts. */
+  sleep(ms: number): Promise<void>;
+}
+
+export type ArtifactInput =
+  | { readonly type: "file"; readonly name: string; readonly mimeType: string; readonly bytes: Uint8Array }
+  | { readonly type: "record" | "message"; readonly name: string; readonly data: Json };
+
+export interface AgentDefinition<I = Json, O = Json> {
+  /** What stages and tasks ask for: [a-z0-9][a-z0-9_.-]{0,63}. */
+  readonly type: string;
+  readonly description?: string;
+  readonly capabilities?: readonly string[];
+  /** Attempts at once in one node. Default 1. */
+  readonly concurrency?: number;
+  /** Checked before `run`; a mismatch fails the task without retry. */
+  readonly input?: ZodType<I>;
+  /** Checked after `run`; a mismatch fails the attempt. */
+  readonly output?: ZodType<O>;
+  /** Throw `new TaskError(message, { retryable: false })` to fail without retry; anything else thrown is retried by the task's policy. */
+  run(ctx: AgentContext, input: I): Promise<O> | O;
+  /** Answers requests to the subject `agent.<type>.<operation>`. */
+  request?(operation: string, data: Json): Promise<Json> | Json;
+}
+
+/** A failure with a code of its own and a say in whether to retry. */
+export class TaskError extends Error {
+  override readonly name = "TaskError";
+  readonly code: string;
+  readonly retryable: boolean;
+  constructor(message: string, options: { code?: string; retryable?: boolean; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.code = options.code ?? "agent_failed";
+    this.retryable = options.retryable ?? true;
+  }
+}
+
+/** Types an agent; `troupe start --agents ./file.ts` loads those that the file exports. */
+export function defineAgent<I = Json, O = Json>(definition: AgentDefinition<I, O>): AgentDefinition<I, O> {
+  return definition;
+}

@@ -1,0 +1,136 @@
+/**
+ * The runtime as seen from outside (gateway, command line, tests): ask, read, list, history,
+ * events, large values. The gateway imports this and machines' schemas, nothing else of the runtime.
+ */
+import type { Address } from "../machines/address.ts";
+import type { Command, Json, JsonObject } from "../machines/effects.ts";
+
+export interface AskOptions {
+  /** Give up after this long; the outcome is then unknown (`timed_out`). Default 10 000. */
+  readonly timeoutMs?: number;
+}
+
+export interface Answer {
+  /** The machine's `reply`, or null. */
+  readonly reply: Json;
+  /** The actor's view after the commit. */
+  readonly view: Json;
+  /** Number of the actor's last step. */
+  readonly step: number;
+}
+
+/** An event as stored: numbered from 1 within its root, without gaps. */
+export interface StoredEvent {
+  readonly root: string;
+  readonly no: number;
+  /** The actor that emitted it. */
+  readonly type: string;
+  readonly key: string;
+  /** Task type, workflow name, agent type. */
+  readonly kind: string;
+  /** Past tense: `started`, `completed`… */
+  readonly name: string;
+  /** Partition time of the commit, ms. */
+  readonly at: number;
+  readonly data: JsonObject;
+}
+
+/** `event.<root>.<type>.<kind>.<key>.<name>`, tokens escaped for NATS. */
+export interface FeedEvent extends StoredEvent {
+  readonly subject: string;
+  /** Opaque; `follow` with it as `since` continues right after this event. */
+  readonly cursor: string;
+}
+
+export interface Feed {
+  /**
+   * Every stored event whose subject matches the NATS-style pattern, in stored order per root,
+   * once. Without `since`: from now on. Throws TroupeError `cursor_expired` (details.oldest) or
+   * `invalid_input` for a malformed pattern or cursor. `onEvent` must be quick.
+   */
+  follow(options: { pattern: string; since?: string; onEvent: (e: FeedEvent) => void }): Promise<{ stop(): void }>;
+  /** The cursor of this moment. */
+  cursor(): string;
+}
+
+export interface ListQuery {
+  readonly type: string;
+  /** Equality on index fields. */
+  readonly where?: Readonly<Record<string, string | number>>;
+  /** 1–200. */
+  readonly limit: number;
+  /** From a former page; opaque, survives restarts. */
+  readonly cursor?: string;
+}
+
+export interface ListPage {
+  /** Views, newest first (by index field `created`, then key). */
+  readonly items: readonly { readonly address: Address; readonly view: Json }[];
+  readonly nextCursor: string | null;
+}
+
+export interface HistoryPage {
+  readonly events: readonly StoredEvent[];
+  /** The highest number of the root's events so far (0: none). */
+  readonly last: number;
+}
+
+/** A value over 64 KiB is kept outside; this stands in its place. `at`: JSON Pointer (RFC 6901) into the stored value. */
+export interface BlobRef {
+  readonly $blob: { readonly name: string; readonly bytes: number; readonly sha256: string; readonly at?: string };
+}
+
+export interface LargeValues {
+  /** Replaces what is over 64 KiB inside `value` by references to blobs under `root`. */
+  offload(root: string, value: Json): Promise<Json>;
+  /** The whole value again. */
+  load(value: Json): Promise<Json>;
+  /** Raw bytes, for file artifacts. */
+  putBytes(root: string, bytes: Uint8Array): Promise<BlobRef>;
+  getBytes(ref: BlobRef): Promise<Uint8Array | null>;
+  stream(ref: BlobRef): Promise<AsyncIterable<Uint8Array> | null>;
+}
+
+export interface RuntimeStatus {
+  readonly ready: boolean;
+  readonly node: string;
+  readonly nats: { readonly connected: boolean; readonly version: string };
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly state: "serving" | "recovering" | "elsewhere" | "stopped";
+    readonly epoch: number;
+    readonly lastSeq: number;
+    readonly actors: number;
+    readonly dirty: number;
+  }[];
+  /** Agents hosted by this node: type, running and waiting attempts. */
+  readonly hosted: readonly {
+    readonly type: string;
+    readonly running: number;
+    readonly waiting: number;
+    readonly concurrency: number;
+  }[];
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface Runtime {
+  /** Commits the command's step, then answers. Throws TroupeError. Retries under one command id until the deadline. */
+  ask(to: Address, command: Command, options?: AskOptions): Promise<Answer>;
+  /** The actor's view; throws `not_found`. Never from a stale owner. */
+  read(at: Address, options?: AskOptions): Promise<Answer>;
+  list(query: ListQuery): Promise<ListPage>;
+  /** A root's stored events with `no > after`, ascending; at most `limit` (1–1000). */
+  history(root: string, after: number, limit: number): Promise<HistoryPage>;
+  readonly feed: Feed;
+  readonly values: LargeValues;
+  /** To an agent's own subject (must start with `agent.`). At most once. */
+  publish(subject: string, data: Json): void;
+  request(subject: string, data: Json, timeoutMs: number): Promise<Json>;
+  status(): RuntimeStatus;
+  /** A secret of this cluster, the same on every node, made at first start. 32 bytes. */
+  secret(name: string): Promise<Uint8Array>;
+  /** A fresh sortable id (26 characters). */
+  newId(): string;
+  /** The server's time, ms. */
+  now(): number;
+}

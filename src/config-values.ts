@@ -1,0 +1,117 @@
+/**
+ * How single settings are read from text: whole numbers, sizes, durations, lists, addresses.
+ * Each is a zod schema from what a flag or a variable holds to the value used inside. Which
+ * settings exist is the business of config.ts.
+ */
+import { z } from "zod";
+
+const bytesPerUnit: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+const msPerUnit: Readonly<Record<string, number>> = { "": 1, ms: 1, s: 1e3, m: 60e3, min: 60e3, h: 3600e3, d: 86400e3 };
+
+/** `<number><unit>` as a whole number of the smallest unit, or null. */
+function amount(text: string, units: Readonly<Record<string, number>>): number | null {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim());
+  const unit = units[match?.[2]?.toLowerCase() ?? "?"];
+  if (!match || unit === undefined) return null;
+  const value = Math.round(Number(match[1]) * unit);
+  return Number.isSafeInteger(value) ? value : null;
+}
+
+function bounded(units: Readonly<Record<string, number>>, expected: string, min: number, max: number) {
+  return z.string().transform((text, ctx) => {
+    const value = amount(text, units);
+    if (value !== null && value >= min && value <= max) return value;
+    ctx.addIssue({ code: "custom", message: `must be ${expected}, not "${text}"` });
+    return z.NEVER;
+  });
+}
+
+/** A whole number from `min` to `max`. */
+export const whole = (min: number, max: number) => bounded({ "": 1 }, `a whole number from ${min} to ${max}`, min, max);
+
+/** Bytes: `1048576`, `64MiB`, `10GB`. */
+export const bytes = (min: number, max = Number.MAX_SAFE_INTEGER) =>
+  bounded(bytesPerUnit, `a size such as 64MiB, at least ${formatBytes(min)}`, min, max);
+
+/** Milliseconds: `500`, `500ms`, `2s`, `5m`, `1h`. */
+export const duration = (minMs: number, maxMs: number) =>
+  bounded(msPerUnit, `a duration from ${minMs}ms to ${maxMs}ms such as 500ms or 2s`, minMs, maxMs);
+
+/** `always`, or the longest time in milliseconds that a commit may wait for the disk. */
+export const sync = z.string().transform((text, ctx): "always" | number => {
+  if (text.trim().toLowerCase() === "always") return "always";
+  const ms = amount(text, msPerUnit);
+  if (ms !== null && ms >= 1 && ms <= 3600e3) return ms;
+  ctx.addIssue({ code: "custom", message: `must be "always" or an interval such as 2s, not "${text}"` });
+  return z.NEVER;
+});
+
+/** Comma-separated, without empty parts. */
+export const list = z.string().transform((text) => splitList(text));
+
+export function splitList(text: string): string[] {
+  return text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+}
+
+/** Comma-separated addresses of NATS servers; `host:port` means `nats://host:port`. */
+export const natsUrls = z.string().transform((text, ctx) => {
+  const urls = splitList(text).map((part) => (part.includes("://") ? part : `nats://${part}`));
+  for (const url of urls) {
+    const parsed = URL.canParse(url) ? new URL(url) : null;
+    if (parsed && ["nats:", "tls:"].includes(parsed.protocol) && parsed.hostname !== "") continue;
+    ctx.addIssue({
+      code: "custom",
+      message: `must be addresses such as nats://host:4222, not "${withoutSecret(url)}"`,
+    });
+  }
+  return urls;
+});
+
+/** An http or https address, without a slash at its end. */
+export const httpUrl = z.string().transform((text, ctx) => {
+  if (URL.canParse(text) && ["http:", "https:"].includes(new URL(text).protocol)) return text.replace(/\/+$/, "");
+  ctx.addIssue({
+    code: "custom",
+    message: `must be an address such as https://host/path, not "${withoutSecret(text)}"`,
+  });
+  return z.NEVER;
+});
+
+/** True for an address that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  const name = host.toLowerCase().replace(/^\[(.*)\]$/, "$1");
+  return name === "localhost" || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
+}
+
+/** The address without the user and password that it may hold, for messages. */
+export function withoutSecret(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//…@");
+}
+
+/** `67108864` as `64MiB`: the largest binary unit that leaves a whole number. */
+export function formatBytes(count: number): string {
+  for (const unit of ["TiB", "GiB", "MiB", "KiB"]) {
+    const size = bytesPerUnit[unit.toLowerCase()] ?? 1;
+    if (count >= size && count % size === 0) return `${count / size}${unit}`;
+  }
+  return `${count}`;
+}

@@ -1,0 +1,150 @@
+/**
+ * The envelope around every stored message (magic, format version, kind, checksum, MessagePack)
+ * and plain MessagePack for what is not stored. A message that fails its checksum, or is of a
+ * newer format, is refused whole; it does not know what the values mean.
+ */
+import { Decoder, Encoder } from "@msgpack/msgpack";
+import xxhash from "xxhash-wasm";
+
+/** The format that this code writes. Readers take this and older ones. */
+export const FORMAT_VERSION = 1;
+
+const HEADER_BYTES = 12;
+const MAGIC_0 = 0x54; // "T"
+const MAGIC_1 = 0x52; // "R"
+/** An encoder's buffer only grows; one that a large value blew up is let go. */
+const ENCODER_BYTES_KEPT = 4 * 1024 * 1024;
+const DEPTH_MAX = 512;
+
+export interface Sealed {
+  readonly bytes: Uint8Array;
+  /** 16 lower-case hex digits: xxhash64 over version, kind and payload. */
+  readonly checksum: string;
+}
+
+export interface Opened {
+  readonly kind: number;
+  readonly version: number;
+  readonly checksum: string;
+  readonly value: unknown;
+}
+
+/** A stored or received message that must not be used. */
+export class CodecError extends Error {
+  override readonly name = "CodecError";
+  constructor(
+    readonly code: "corrupt" | "newer_format",
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+export interface Codec {
+  /** Packs a value for the store. `kind` (0–255) says what it is. Throws for values MessagePack cannot hold. */
+  seal(kind: number, value: unknown): Sealed;
+  /**
+   * Unpacks what `seal` made. Binary fields are views into `bytes`. Throws CodecError `corrupt`
+   * (not ours, cut, or checksum wrong) or `newer_format` (written by a newer Troupe).
+   */
+  open(bytes: Uint8Array): Opened;
+  /** The checksum that a sealed message carries, without checking it. */
+  checksumOf(bytes: Uint8Array): string;
+}
+
+let encoder = newEncoder();
+const decoder = new Decoder();
+let loading: Promise<Codec> | undefined;
+
+/** Loads the hash's WebAssembly once; later calls give the same codec. */
+export function loadCodec(): Promise<Codec> {
+  loading ??= makeCodec();
+  return loading;
+}
+
+/** A value as plain MessagePack, for messages that are not stored. `undefined` fields are left out. */
+export function pack(value: unknown): Uint8Array {
+  return encodeShared(value).slice();
+}
+
+/** What `pack` made. Throws CodecError `corrupt`. */
+export function unpack(bytes: Uint8Array): unknown {
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw new CodecError("corrupt", "The message is not valid MessagePack.", { cause });
+  }
+}
+
+async function makeCodec(): Promise<Codec> {
+  const { h64Raw } = await xxhash();
+  // The hash's seed holds version and kind, so that a flipped bit there is found too.
+  const hash = (payload: Uint8Array, version: number, kind: number) => h64Raw(payload, BigInt(version * 256 + kind));
+  return {
+    seal(kind, value) {
+      if (!(Number.isInteger(kind) && kind >= 0 && kind <= 255)) throw new RangeError(`Kind ${kind} is no byte.`);
+      const payload = encodeShared(value);
+      const bytes = new Uint8Array(HEADER_BYTES + payload.length);
+      bytes[0] = MAGIC_0;
+      bytes[1] = MAGIC_1;
+      bytes[2] = FORMAT_VERSION;
+      bytes[3] = kind;
+      bytes.set(payload, HEADER_BYTES);
+      const sum = hash(payload, FORMAT_VERSION, kind);
+      new DataView(bytes.buffer).setBigUint64(4, sum);
+      return { bytes, checksum: hex(sum) };
+    },
+    open(bytes) {
+      const { version, kind, sum } = readHeader(bytes);
+      const payload = bytes.subarray(HEADER_BYTES);
+      if (hash(payload, version, kind) !== sum) {
+        throw new CodecError(
+          "corrupt",
+          `The checksum of a stored message (kind ${kind}, ${bytes.length} bytes) is wrong.`,
+        );
+      }
+      return { kind, version, checksum: hex(sum), value: unpack(payload) };
+    },
+    checksumOf(bytes) {
+      return hex(readHeader(bytes).sum);
+    },
+  };
+}
+
+function readHeader(bytes: Uint8Array): { version: number; kind: number; sum: bigint } {
+  if (bytes.length <= HEADER_BYTES || bytes[0] !== MAGIC_0 || bytes[1] !== MAGIC_1) {
+    throw new CodecError("corrupt", `${bytes.length} stored bytes do not begin as a Troupe message.`);
+  }
+  const version = bytes[2] ?? 0;
+  if (version > FORMAT_VERSION) {
+    throw new CodecError(
+      "newer_format",
+      `A stored message has format version ${version}; this Troupe reads up to ${FORMAT_VERSION}. Start a newer Troupe.`,
+    );
+  }
+  if (version === 0) throw new CodecError("corrupt", "A stored message has format version 0.");
+  const sum = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES).getBigUint64(4);
+  return { version, kind: bytes[3] ?? 0, sum };
+}
+
+/** A view into the encoder's buffer, valid until the next call. */
+function encodeShared(value: unknown): Uint8Array {
+  try {
+    const view = encoder.encodeSharedRef(value);
+    if (view.buffer.byteLength > ENCODER_BYTES_KEPT) encoder = newEncoder();
+    return view;
+  } catch (error) {
+    // A half-written encoder must not be used again.
+    encoder = newEncoder();
+    throw error;
+  }
+}
+
+function newEncoder(): Encoder {
+  return new Encoder({ ignoreUndefined: true, maxDepth: DEPTH_MAX });
+}
+
+function hex(sum: bigint): string {
+  return sum.toString(16).padStart(16, "0");
+}

@@ -1,0 +1,74 @@
+/** Port Wire over core NATS. */
+import type { Msg } from "@nats-io/transport-node";
+import type { Wire, WireMessage, WireReply, WireSubscription } from "../wire.ts";
+import type { BusLogger } from "./options.ts";
+import type { Requests } from "./requests.ts";
+
+export class NatsWire implements Wire {
+  constructor(
+    private readonly requests: Requests,
+    private readonly logger: BusLogger,
+  ) {}
+
+  get connected(): boolean {
+    return this.requests.connected;
+  }
+
+  /** At most once; while the connection is away it is dropped. */
+  publish(subject: string, bytes: Uint8Array): void {
+    if (this.requests.connected) this.requests.nc.publish(subject, bytes);
+  }
+
+  async request(subject: string, bytes: Uint8Array, timeoutMs: number): Promise<WireReply> {
+    const reply = await this.requests.request(subject, bytes, timeoutMs);
+    if (reply.kind === "reply") return { kind: "reply", bytes: reply.msg.data };
+    return { kind: reply.kind === "no_responders" ? "no_responders" : "timed_out" };
+  }
+
+  subscribe(subject: string, onMessage: (m: WireMessage) => void, queue?: string): WireSubscription {
+    const callback = (error: Error | null, msg: Msg) => {
+      if (error) {
+        this.logger.error({ err: error, subject }, "subscription refused");
+        return;
+      }
+      try {
+        onMessage(new NatsWireMessage(this.requests, msg));
+      } catch (err) {
+        this.logger.error({ err, subject }, "message handler threw");
+      }
+    };
+    const subscription = this.requests.nc.subscribe(subject, queue === undefined ? { callback } : { callback, queue });
+    return { unsubscribe: () => subscription.unsubscribe() };
+  }
+
+  async flush(): Promise<void> {
+    await this.requests.nc.flush();
+  }
+
+  onConnection(listener: (connected: boolean) => void): void {
+    this.requests.onConnection(listener);
+  }
+}
+
+class NatsWireMessage implements WireMessage {
+  readonly subject: string;
+  readonly bytes: Uint8Array;
+  private readonly reply: string;
+
+  constructor(
+    private readonly requests: Requests,
+    msg: Msg,
+  ) {
+    this.subject = msg.subject;
+    this.bytes = msg.data;
+    this.reply = msg.reply ?? "";
+  }
+
+  get wantsReply(): boolean {
+    return this.reply !== "";
+  }
+
+  respond(bytes: Uint8Array): void {
+    if (this.reply !== "" && this.requests.connected) this.requests.nc.publish(this.reply, bytes);
+  }
+}

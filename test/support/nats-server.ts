@@ -1,0 +1,138 @@
+/**
+ * A real nats-server for tests: loopback, a free port, a directory of its own, JetStream with every
+ * commit synced. Can be killed and started again on the same port and data.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect as connectSocket, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface TestNatsServer {
+  readonly url: string;
+  readonly port: number;
+  readonly directory: string;
+  readonly pid: number;
+  /** Ends it in good order and removes its data. */
+  stop(): Promise<void>;
+  /** Ends it as a crash would; its data stays. */
+  kill9(): Promise<void>;
+  /** Starts it again on the same port and data (after `kill9`, or kills it first). */
+  restart(): Promise<void>;
+}
+
+export interface TestNatsOptions {
+  /** `always` or an interval. Default `always`. */
+  readonly sync?: string;
+  readonly maxPayloadBytes?: number;
+  /** Further lines of nats.conf. */
+  readonly extra?: string;
+  readonly jetstream?: boolean;
+}
+
+const READY_MS = 20_000;
+
+/** Where the tests' nats-server lies: NATS_SERVER_BIN, the packaged one, or the fetched one. */
+export function natsServerBinary(): string {
+  const modules = join(import.meta.dirname, "..", "..", "node_modules");
+  const candidates = [
+    process.env.NATS_SERVER_BIN,
+    join(modules, "@eplightning", `nats-server-${process.platform}-${process.arch}`, "bin", "nats-server"),
+    join(modules, ".troupe", "nats-server"),
+  ];
+  const found = candidates.find((path) => path !== undefined && path !== "" && existsSync(path));
+  if (found === undefined) throw new Error("No nats-server for the tests: set NATS_SERVER_BIN to its path.");
+  return found;
+}
+
+export async function startNatsServer(options: TestNatsOptions = {}): Promise<TestNatsServer> {
+  const directory = await mkdtemp(join(tmpdir(), "troupe-nats-"));
+  const port = await freePort();
+  const config = join(directory, "nats.conf");
+  await writeFile(config, configuration(port, directory, options));
+  let child = await launch(config, port);
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill(signal);
+    await exited;
+  };
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    directory,
+    get pid() {
+      return child.pid ?? 0;
+    },
+    async stop() {
+      await end("SIGTERM");
+      await rm(directory, { recursive: true, force: true });
+    },
+    kill9: () => end("SIGKILL"),
+    async restart() {
+      await end("SIGKILL");
+      child = await launch(config, port);
+    },
+  };
+}
+
+function configuration(port: number, directory: string, options: TestNatsOptions): string {
+  const jetstream = `jetstream {
+  store_dir: ${JSON.stringify(join(directory, "data"))}
+  sync_interval: ${JSON.stringify(options.sync ?? "always")}
+  max_mem: 256MB
+  max_file: 8GB
+}`;
+  return `listen: "127.0.0.1:${port}"
+max_payload: ${options.maxPayloadBytes ?? 8 * 1024 * 1024}
+max_pending: 256MB
+write_deadline: "10s"
+${options.jetstream === false ? "" : jetstream}
+${options.extra ?? ""}
+`;
+}
+
+async function launch(config: string, port: number): Promise<ChildProcess> {
+  const child = spawn(natsServerBinary(), ["-c", config], { stdio: ["ignore", "ignore", "pipe"] });
+  let log = "";
+  child.stderr?.on("data", (chunk: Buffer) => {
+    log = (log + chunk.toString()).slice(-4_000);
+  });
+  const deadline = performance.now() + READY_MS;
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null) throw new Error(`nats-server ended at once (${child.exitCode}): ${log}`);
+    if (performance.now() > deadline) {
+      child.kill("SIGKILL");
+      throw new Error(`nats-server did not start within ${READY_MS} ms: ${log}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return child;
+}
+
+/** True when a server greets there. */
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectSocket({ host: "127.0.0.1", port });
+    const end = (ok: boolean) => {
+      socket.destroy();
+      resolve(ok);
+    };
+    socket.once("data", () => end(true));
+    socket.once("error", () => end(false));
+    socket.setTimeout(1_000, () => end(false));
+  });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  if (address === null || typeof address === "string") throw new Error("No free port.");
+  return address.port;
+}

@@ -13,14 +13,26 @@ const SAMPLES = 4;
 /** Asks the server for its time (ms, with fraction); throws when there is no answer. */
 export type AskServerTime = () => Promise<number>;
 
-export class NatsClock extends RealClock {
+export class NatsClock implements Clock {
   /** Server time minus monotonic time. Until the first measurement: this machine's wall clock. */
-  private offset = Date.now() - performance.now();
+  private offset = systemClock.now() - systemClock.monotonic();
   private refresh: TimerHandle | undefined;
   private stopped = false;
 
-  override now(): number {
-    return Math.floor(this.offset + performance.now());
+  now(): number {
+    return Math.floor(this.offset + systemClock.monotonic());
+  }
+
+  monotonic(): number {
+    return systemClock.monotonic();
+  }
+
+  after(ms: number, fn: () => void): TimerHandle {
+    return systemClock.after(ms, fn);
+  }
+
+  sleep(ms: number): Promise<void> {
+    return systemClock.sleep(ms);
   }
 
   /** Measures now (throws when the server does not answer) and then every 30 s until `stop`. */
@@ -48,9 +60,9 @@ export class NatsClock extends RealClock {
     let best = Number.POSITIVE_INFINITY;
     let offset = this.offset;
     for (let i = 0; i < SAMPLES; i++) {
-      const sent = performance.now();
+      const sent = systemClock.monotonic();
       const serverTime = await ask();
-      const received = performance.now();
+      const received = systemClock.monotonic();
       if (received - sent >= best) continue;
       best = received - sent;
       offset = serverTime - (sent + received) / 2;

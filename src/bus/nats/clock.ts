@@ -3,9 +3,8 @@
  * time stamps in the server's answers. Between measurements it neither steps nor follows the
  * wall clock of this machine.
  */
-
-import type { TimerHandle } from "../clock.ts";
-import { RealClock } from "../clock-real.ts";
+import type { Clock, TimerHandle } from "../clock.ts";
+import { systemClock } from "../system-clock.ts";
 
 const REFRESH_MS = 30_000;
 const SAMPLES = 4;

@@ -1,0 +1,62 @@
+/**
+ * From a CEL value to JSON: integers to numbers, timestamps to RFC 3339, durations to `1.5s`,
+ * bytes to base64 (as protobuf's JSON mapping has it). Owns no evaluation.
+ */
+import { Optional } from "@marcbachmann/cel-js";
+import { Duration, UnsignedInt } from "@marcbachmann/cel-js/evaluator";
+import type { Json } from "../effects.ts";
+import type { BlobRef } from "../json.ts";
+
+type Unwrap = (value: object) => BlobRef | undefined;
+
+/** Throws Error for what JSON cannot hold: unsafe integers, NaN, infinities. */
+export function toJson(value: unknown, unwrap: Unwrap): Json {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value;
+    case "bigint":
+      return integer(value);
+    case "number":
+      if (!Number.isFinite(value)) throw new Error(`the result ${value} is not a JSON number`);
+      return value;
+    case "undefined":
+      return null;
+    case "object":
+      return value === null ? null : objectToJson(value, unwrap);
+    default:
+      throw new Error(`a ${typeof value} is no JSON value`);
+  }
+}
+
+function integer(value: bigint): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) throw new Error(`the integer ${value} is too large for JSON`);
+  return number;
+}
+
+function objectToJson(value: object, unwrap: Unwrap): Json {
+  const ref = unwrap(value);
+  if (ref !== undefined) return ref;
+  if (Array.isArray(value)) return value.map((v) => toJson(v, unwrap));
+  if (value instanceof Map) return fromEntries(value.entries(), unwrap);
+  if (value instanceof Set) return [...value].map((v) => toJson(v, unwrap));
+  if (value instanceof UnsignedInt) return integer(value.value);
+  if (value instanceof Duration) return value.toString();
+  if (value instanceof Optional) return value.hasValue() ? toJson(value.value(), unwrap) : null;
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
+  if (value instanceof Uint8Array) return btoa(Array.from(value, (byte) => String.fromCharCode(byte)).join(""));
+  if (isType(value)) return value.name;
+  return fromEntries(Object.entries(value), unwrap);
+}
+
+function fromEntries(entries: Iterable<[unknown, unknown]>, unwrap: Unwrap): Json {
+  const members: [string, Json][] = [];
+  for (const [key, v] of entries) if (v !== undefined) members.push([String(key), toJson(v, unwrap)]);
+  return Object.fromEntries(members);
+}
+
+/** What `type(x)` gives. */
+function isType(value: object): value is { name: string } {
+  return Object.prototype.toString.call(value).startsWith("[object Type<");
+}

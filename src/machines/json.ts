@@ -1,0 +1,50 @@
+/**
+ * Small facts about JSON values: canonical text, size, equality, and the reference that stands
+ * for a large value. Pure; knows no actor.
+ */
+import type { Json, JsonObject } from "./effects.ts";
+
+/** A value over 64 KiB is kept outside; this stands in its place. `at`: JSON Pointer (RFC 6901) into the stored value. */
+export interface BlobRef {
+  readonly [key: string]: Json | undefined;
+  readonly $blob: { readonly name: string; readonly bytes: number; readonly sha256: string; readonly at?: string };
+}
+
+/** Above this a value is resolved outside of the machine and kept as a reference. */
+export const inlineBytesMax = 65_536;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function isBlobRef(value: unknown): value is BlobRef {
+  return isObject(value) && isObject(value.$blob) && typeof value.$blob.name === "string";
+}
+
+/** A reference to a part of what `ref` stands for: `pointer` (RFC 6901) is appended to its own. */
+export function refAt(ref: BlobRef, pointer: string): BlobRef {
+  return { ...ref, $blob: { ...ref.$blob, at: `${ref.$blob.at ?? ""}${pointer}` } };
+}
+
+/**
+ * JSON with sorted keys and without blanks: equal values have equal text, so it can be hashed
+ * (after RFC 8785; absent and undefined members are the same).
+ */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map((v) => canonicalJson(v ?? null)).join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value ?? null);
+  const members = Object.keys(value)
+    .filter((key) => value[key] !== undefined)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${canonicalJson(value[key])}`);
+  return `{${members.join(",")}}`;
+}
+
+/** Length of the JSON text in characters, a fair measure of size. */
+export function jsonSize(value: Json | undefined): number {
+  return value === undefined ? 0 : JSON.stringify(value).length;
+}
+
+export function sameJson(a: unknown, b: unknown): boolean {
+  return a === b || canonicalJson(a) === canonicalJson(b);
+}

@@ -169,7 +169,7 @@ function contradictions(c: Config): string[] {
     problems.push("TROUPE_REPLICAS: 3 needs a cluster of NATS servers; set NATS_URL.");
   }
   if (c.modelBaseUrl && !c.modelName) problems.push("MODEL_NAME: needed with MODEL_BASE_URL.");
-  if (!c.natsUser !== !c.natsPassword) problems.push("NATS_USER, NATS_PASSWORD: set both or neither.");
+  if (external && !c.natsUser !== !c.natsPassword) problems.push("NATS_USER, NATS_PASSWORD: set both or neither.");
   if (!c.natsTlsCert !== !c.natsTlsKey) problems.push("NATS_TLS_CERT, NATS_TLS_KEY: set both or neither.");
   const ways = [c.natsUser, c.natsToken, c.natsCreds, c.natsNkey].filter(Boolean).length;
   if (ways > 1) problems.push("NATS_USER, NATS_TOKEN, NATS_CREDS, NATS_NKEY: set only one of them.");

@@ -81,9 +81,13 @@ export interface BlobRef {
 }
 
 export interface LargeValues {
-  /** Replaces what is over 64 KiB inside `value` by references to blobs under `root`. */
-  offload(root: string, value: Json): Promise<Json>;
-  /** The whole value again. */
+  /**
+   * Replaces what is over the threshold (64 KiB) inside `value` by references to blobs under
+   * `root`. `refs`: what an object with the key `$blob` means; `refuse` (default) throws
+   * `invalid_input`, `keep` is for Troupe's own values only.
+   */
+  offload(root: string, value: Json, thresholdBytes?: number, refs?: "refuse" | "keep"): Promise<Json>;
+  /** The whole value again; a copy that the caller may change. */
   load(value: Json): Promise<Json>;
   /** Raw bytes, for file artifacts. */
   putBytes(root: string, bytes: Uint8Array): Promise<BlobRef>;

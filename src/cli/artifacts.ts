@@ -72,7 +72,10 @@ export async function saveFiles(
   for (const ref of artifacts.filter((artifact) => artifact.type === "file")) {
     const artifact = await readArtifact(session, ref.artifact_id);
     const path = await freePath(folder, safeName(ref.name ?? ref.artifact_id));
-    const count = await saveFile(session, artifact, path);
+    const count = await saveFile(session, artifact, path).catch(async (error: unknown) => {
+      await rm(path, { force: true });
+      throw error;
+    });
     say(`  saved ${path} (${bytes(count)})`);
   }
 }

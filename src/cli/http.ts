@@ -20,6 +20,7 @@ export interface RequestOptions {
 
 const requestTimeoutMs = 60_000;
 const retryMsFirst = 200;
+export const idempotencyHeader = "Idempotency-Key";
 
 export interface ApiOptions {
   readonly base: URL;
@@ -65,8 +66,11 @@ export class Api {
       try {
         return await this.once(method, path, shape, options);
       } catch (error) {
-        const again = error instanceof CliError && error.facts.retryable === true && attempt < (options.retries ?? 0);
+        if (!(error instanceof CliError)) throw error;
+        // A server that was there a moment ago is worth waiting for also when it refuses connections now.
+        const again = error.facts.retryable === true || (attempt > 0 && error.exit === "unreachable");
         if (!again) throw error;
+        if (attempt >= (options.retries ?? 0)) throw unknownOutcome(error, options.headers?.[idempotencyHeader]);
         await pause(clock, retryMsFirst * 2 ** attempt, stop);
       }
     }
@@ -134,6 +138,13 @@ export class Api {
     );
     return { signal: AbortSignal.any([own.signal, stop]), release: () => timer.cancel() };
   }
+}
+
+/** What was sent under a key may have been done; the same key makes it safe to repeat. */
+function unknownOutcome(error: CliError, key: string | undefined): CliError {
+  if (key === undefined) return error;
+  const advice = `The outcome is unknown; repeat it with --idempotency-key ${key}`;
+  return new CliError(error.exit, error.message, { ...error.facts, advice });
 }
 
 /** The server is not there: refused, reset, no such host. */

@@ -24,6 +24,8 @@ export interface CliOptions {
 /** Runs one command line (without node and script). Never throws for what a user can cause; the exit code says how it went. */
 export async function runCli(argv: readonly string[], io: CliIo, options: CliOptions): Promise<number> {
   let code: number = exitCodes.ok.code;
+  // `troupe … | head`: the reader's going away is no error. A session also stops what it does.
+  for (const stream of [io.stdout, io.stderr]) stream.on("error", () => undefined);
   const program = createProgram(
     {
       version: options.version,

@@ -1,15 +1,11 @@
 /**
- * Asks a human at the terminal for a checkpoint's decision. Owns the questions and the editor;
- * not owned: sending the decision (decide.ts).
+ * Asks a human at the terminal for a checkpoint's decision. Owns the questions; not owned:
+ * reading lines (lines.ts), the editor (editor.ts), sending the decision (decide.ts).
  */
-import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { z } from "zod";
-import { Interrupted } from "./exit.ts";
+import { edit } from "./editor.ts";
 import { parseJson } from "./http.ts";
+import { LineReader } from "./lines.ts";
 import type { Session } from "./session.ts";
 import type { Checkpoint } from "./shapes.ts";
 import { checkpointLines } from "./view.ts";
@@ -28,20 +24,37 @@ export async function askDecision(session: Session, checkpoint: Checkpoint, sign
   const key = (letter: string, rest: string): string => `${paint("bold", `[${letter}]`)}${rest}`;
   const keys = [key("a", "pprove"), key("r", "eject"), ...(form === null ? [] : [key("e", `dit ${form.label}`)])];
   const question = `${[...keys, key("l", "ater")].join("  ")} > `;
-  for (;;) {
-    const answer = await ask(session, question, signal);
-    const choice = answer === null ? "l" : answer.trim().toLowerCase();
-    if (choice === "a" || choice === "approve") return { kind: "approve" };
-    if (choice === "l" || choice === "later") return { kind: "later" };
-    if (choice === "r" || choice === "reject") {
-      const note = await ask(session, "why (a note for the record): ", signal);
-      if (note !== null) return { kind: "reject", ...(note.trim() === "" ? {} : { note: note.trim() }) };
+  const lines = new LineReader(session, signal);
+  try {
+    for (;;) {
+      const answer = await lines.ask(question);
+      const decision = await decisionOf(answer === null ? "later" : answer.trim().toLowerCase(), session, lines, form);
+      if (decision !== null) return decision;
     }
-    if (form !== null && (choice === "e" || choice === "edit")) {
-      const input = await askInput(session, form, signal);
-      if (input !== undefined) return { kind: "input", input };
-    }
+  } finally {
+    lines.close();
   }
+}
+
+/** What an answer means, or null to ask again. */
+async function decisionOf(
+  answer: string,
+  session: Session,
+  lines: LineReader,
+  form: InputForm | null,
+): Promise<Decision | null> {
+  if (answer === "a" || answer === "approve") return { kind: "approve" };
+  if (answer === "l" || answer === "later") return { kind: "later" };
+  if (answer === "r" || answer === "reject") {
+    const note = await lines.ask("why (a note for the record): ");
+    if (note === null) return null;
+    return { kind: "reject", ...(note.trim() === "" ? {} : { note: note.trim() }) };
+  }
+  if (form !== null && (answer === "e" || answer === "edit")) {
+    const input = await askInput(session, lines, form);
+    return input === undefined ? null : { kind: "input", input };
+  }
+  return null;
 }
 
 /** How a human gives what the checkpoint's JSON Schema asks for. */
@@ -89,12 +102,14 @@ function asText(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-async function askInput(session: Session, form: InputForm, signal: AbortSignal): Promise<unknown> {
+async function askInput(session: Session, lines: LineReader, form: InputForm): Promise<unknown> {
   const { editor } = session.environment;
-  const text =
-    editor === undefined || editor === ""
-      ? await ask(session, `${form.label}: `, signal)
-      : await edit(editor, form.draft);
+  let text: string | null;
+  if (editor === undefined || editor === "") text = await lines.ask(`${form.label}: `);
+  else {
+    lines.pause();
+    text = await edit(editor, form.draft);
+  }
   if (text === null || text.trim() === "") {
     session.print("nothing given");
     return undefined;
@@ -102,53 +117,4 @@ async function askInput(session: Session, form: InputForm, signal: AbortSignal):
   const value = form.parse(text);
   if (value === undefined) session.print("that is not JSON");
   return value;
-}
-
-/** One line, or null at the end of input (Ctrl-D). */
-function ask(session: Session, question: string, signal: AbortSignal): Promise<string | null> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const { stdin, stdout } = session.io;
-    const lines = createInterface({ input: stdin, output: stdout, terminal: true });
-    const onAbort = (): void => settle(() => reject(signal.reason));
-    let open = true;
-    const settle = (then: () => void): void => {
-      if (!open) return;
-      open = false;
-      signal.removeEventListener("abort", onAbort);
-      lines.close();
-      then();
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    // In raw mode Ctrl-C is a key, not a signal.
-    lines.on("SIGINT", () => {
-      settle(() => reject(new Interrupted()));
-      session.interrupt();
-    });
-    lines.on("close", () => {
-      if (open) stdout.write("\n");
-      settle(() => resolve(null));
-    });
-    lines.question(question, (answer) => settle(() => resolve(answer)));
-  });
-}
-
-/** The text after the human has left the editor, or null when it failed. */
-async function edit(editor: string, draft: string): Promise<string | null> {
-  const folder = await mkdtemp(join(tmpdir(), "troupe-"));
-  const file = join(folder, "input.md");
-  try {
-    await writeFile(file, draft, { mode: 0o600 });
-    const code = await new Promise<number>((resolve) => {
-      const shell = process.platform === "win32";
-      const child = shell
-        ? spawn(`${editor} "${file}"`, { stdio: "inherit", shell: true })
-        : spawn("sh", ["-c", `${editor} "$1"`, "sh", file], { stdio: "inherit" });
-      child.on("error", () => resolve(1));
-      child.on("exit", (status) => resolve(status ?? 1));
-    });
-    return code === 0 ? await readFile(file, "utf8") : null;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }

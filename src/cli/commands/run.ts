@@ -4,6 +4,7 @@
 import { z } from "zod";
 import { exitCodes, usageError } from "../exit.ts";
 import { type FollowFlags, followRun } from "../follow.ts";
+import { idempotencyHeader } from "../http.ts";
 import { type InputFlags, readInput, readPairs } from "../input.ts";
 import type { Session } from "../session.ts";
 import { type Run, runShape } from "../shapes.ts";
@@ -29,7 +30,7 @@ export async function run(session: Session, workflow: string, flags: RunFlags): 
     ...(Object.keys(labels).length === 0 ? {} : { labels }),
   };
   // A key of our own makes it safe to send again when the connection broke before the answer.
-  const headers = { "Idempotency-Key": flags.idempotencyKey ?? session.io.random.id() };
+  const headers = { [idempotencyHeader]: flags.idempotencyKey ?? session.io.random.id() };
   const options = { body, headers, retries: startRetries, timeoutMs: startTimeoutMs };
   const { run: started } = await session.api.json("POST", "/v1/runs", createdShape, options);
   if (flags.follow !== true && flags.yes !== true && flags.out === undefined) return report(session, started, flags);

@@ -3,6 +3,7 @@
  */
 import { exitCodes } from "../exit.ts";
 import { brief, instant, table } from "../format.ts";
+import { idempotencyHeader } from "../http.ts";
 import { readJson } from "../input.ts";
 import { collect } from "../pages.ts";
 import type { Session } from "../session.ts";
@@ -68,7 +69,7 @@ export async function create(session: Session, flags: CreateFlags): Promise<numb
     ...(flags.taskTimeout === undefined ? {} : { timeout_ms: flags.taskTimeout }),
     ...(flags.title === undefined ? {} : { title: flags.title }),
   };
-  const headers = { "Idempotency-Key": flags.idempotencyKey ?? session.io.random.id() };
+  const headers = { [idempotencyHeader]: flags.idempotencyKey ?? session.io.random.id() };
   const task = await session.api.json("POST", "/v1/tasks", anyObject, { body, headers, retries: 6 });
   if (flags.json === true) return output(session, task);
   const inner = anyObject.safeParse(task.task);

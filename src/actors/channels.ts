@@ -1,0 +1,160 @@
+/**
+ * Mail between partitions. Owns, for one partition, the numbered letters that it has sent and that
+ * are not yet acknowledged, and the cursor of each channel that it receives. Numbers are given in
+ * the commit that holds the letter; applying a letter and moving the cursor are one commit of the
+ * receiver. So each letter is applied once and in order, whatever is lost or repeated in between.
+ */
+import type { Letter } from "./group.ts";
+
+interface Outbox {
+  /** Number of the last letter ever given out. */
+  last: number;
+  /** All up to here are acknowledged. */
+  acked: number;
+  /** acked+1 … last, in order. */
+  letters: { readonly letter: Letter; readonly seq: number }[];
+  /** Letters handed to the transport and not answered. */
+  inFlight: boolean;
+  /** Acknowledged since the last group, to be written with the next. */
+  ackDirty: boolean;
+}
+
+export interface NumberedLetter {
+  readonly number: number;
+  readonly letter: Letter;
+}
+
+export class Channels {
+  readonly #out = new Map<number, Outbox>();
+  readonly #cursors = new Map<number, number>();
+  readonly backlogMax: number;
+
+  constructor(backlogMax: number) {
+    this.backlogMax = backlogMax;
+  }
+
+  /** The number that the next letter to this partition gets, with `drafted` already in the group. */
+  nextNumber(to: number, drafted: number): number {
+    return (this.#out.get(to)?.last ?? 0) + drafted + 1;
+  }
+
+  /** Letters waiting for an acknowledgement. */
+  backlog(to: number): number {
+    return this.#out.get(to)?.letters.length ?? 0;
+  }
+
+  cursor(from: number): number {
+    return this.#cursors.get(from) ?? 0;
+  }
+
+  /** The group that holds these letters is stored at `seq`. */
+  sent(mail: readonly (readonly [number, number, Letter])[], seq: number): void {
+    for (const [to, number, letter] of mail) {
+      const box = this.#box(to);
+      if (number !== box.last + 1) throw new Error(`channel to ${to}: letter ${number} follows ${box.last}`);
+      box.last = number;
+      box.letters.push({ letter, seq });
+    }
+  }
+
+  /** The receiver has applied all up to `number`. */
+  acknowledge(to: number, number: number): void {
+    const box = this.#box(to);
+    if (number <= box.acked) return;
+    if (number > box.last) throw new Error(`channel to ${to}: ${number} acknowledged, ${box.last} sent`);
+    box.letters.splice(0, number - box.acked);
+    box.acked = number;
+    box.ackDirty = true;
+  }
+
+  moved(cursors: readonly (readonly [number, number])[]): void {
+    for (const [from, number] of cursors) this.#cursors.set(from, number);
+  }
+
+  /** From the partition's record; the letters above `acked` follow by `replay`. */
+  restoreOut(to: number, last: number, acked: number): void {
+    const box = this.#box(to);
+    box.last = last;
+    box.acked = acked;
+  }
+
+  /** Takes what a group of the journal's tail (stored at `seq`) says; what is known already is passed over. */
+  replay(
+    mail: readonly (readonly [number, number, Letter])[],
+    acked: readonly (readonly [number, number])[],
+    seq: number,
+  ): void {
+    for (const [to, number, letter] of mail) {
+      const box = this.#box(to);
+      if (number <= box.acked) continue;
+      const expected = box.acked + box.letters.length + 1;
+      if (number !== expected) throw new Error(`channel to ${to}: letter ${number} where ${expected} was expected`);
+      box.letters.push({ letter, seq });
+      box.last = Math.max(box.last, number);
+    }
+    for (const [to, number] of acked) {
+      const box = this.#box(to);
+      if (number <= box.acked) continue;
+      box.letters.splice(0, number - box.acked);
+      box.acked = number;
+    }
+  }
+
+  /** Acknowledgements to write with the next group; clears the list. */
+  takeAcked(): [number, number][] {
+    const changes: [number, number][] = [];
+    for (const [to, box] of this.#out) {
+      if (!box.ackDirty) continue;
+      box.ackDirty = false;
+      changes.push([to, box.acked]);
+    }
+    return changes;
+  }
+
+  /** Up to `max` letters to send now; none while others of that channel are in flight. */
+  take(to: number, max: number): NumberedLetter[] {
+    const box = this.#out.get(to);
+    if (box === undefined || box.inFlight || box.letters.length === 0) return [];
+    box.inFlight = true;
+    return box.letters.slice(0, max).map(({ letter }, i) => ({ number: box.acked + 1 + i, letter }));
+  }
+
+  landed(to: number): void {
+    const box = this.#out.get(to);
+    if (box !== undefined) box.inFlight = false;
+  }
+
+  /** Partitions with letters that wait. */
+  waiting(): number[] {
+    const list: number[] = [];
+    for (const [to, box] of this.#out) if (!box.inFlight && box.letters.length > 0) list.push(to);
+    return list;
+  }
+
+  /** Sequence of the oldest group that holds an unacknowledged letter; 0: none. It holds the floor back. */
+  oldestSeq(): number {
+    let oldest = 0;
+    for (const box of this.#out.values()) {
+      const first = box.letters[0];
+      if (first !== undefined && (oldest === 0 || first.seq < oldest)) oldest = first.seq;
+    }
+    return oldest;
+  }
+
+  /** For the partition's own record: [to, last, acked] and [from, cursor]. */
+  dump(): { out: [number, number, number][]; cursors: [number, number][] } {
+    return {
+      out: [...this.#out].map(([to, box]) => [to, box.last, box.acked]),
+      cursors: [...this.#cursors],
+    };
+  }
+
+  #box(to: number): Outbox {
+    let box = this.#out.get(to);
+    if (box === undefined) {
+      box = { last: 0, acked: 0, letters: [], inFlight: false, ackDirty: false };
+      this.#out.set(to, box);
+    }
+    return box;
+  }
+}

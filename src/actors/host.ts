@@ -1,0 +1,72 @@
+/**
+ * Puts the runtime's parts together for one process: node, executors, feed, values. The front door and
+ * the tests start this; it owns the order of starting and stopping.
+ */
+import type { Bus } from "../bus/bus.ts";
+import { loadCodec } from "../bus/codec.ts";
+import type { ActorDefinition } from "../machines/definition.ts";
+import type { RuntimeStatus } from "./client.ts";
+import { JournalFeed } from "./feed.ts";
+import type { Logger, RuntimeSettings } from "./limits.ts";
+import { Node } from "./node.ts";
+import { subjectOf } from "./pattern.ts";
+import { TroupeRuntime } from "./runtime.ts";
+import { BlobValues } from "./values.ts";
+import type { Executor } from "./work.ts";
+
+export interface HostOptions {
+  readonly bus: Bus;
+  readonly definitions: readonly ActorDefinition[];
+  readonly settings: RuntimeSettings;
+  readonly logger: Logger;
+  /** A name for people, in logs and lists. */
+  readonly name: string;
+  readonly serverVersion?: string;
+  /** Makes the executors once the runtime can be asked; before partitions are taken. */
+  executors?(runtime: TroupeRuntime, boot: string): readonly Executor[];
+  hosted?(): RuntimeStatus["hosted"];
+}
+
+export interface Host {
+  readonly runtime: TroupeRuntime;
+  readonly node: Node;
+  /** Drains and hands over. */
+  stop(drainMs?: number): Promise<void>;
+}
+
+export async function startHost(options: HostOptions): Promise<Host> {
+  const { bus, logger } = options;
+  const codec = await loadCodec();
+  const text = new TextEncoder();
+  const node = new Node({
+    bus,
+    codec,
+    definitions: options.definitions,
+    settings: options.settings,
+    logger,
+    name: options.name,
+    announce: (events) => {
+      for (const event of events) bus.wire.publish(subjectOf(event), text.encode(JSON.stringify(event)));
+    },
+  });
+  const feed = new JournalFeed(bus, codec, logger);
+  const runtime = new TroupeRuntime({
+    bus,
+    node,
+    feed,
+    values: new BlobValues(bus.blobs),
+    serverVersion: options.serverVersion ?? "",
+    hosted: () => options.hosted?.() ?? [],
+  });
+  for (const executor of options.executors?.(runtime, node.boot) ?? []) node.addExecutor(executor);
+  await feed.start();
+  await node.start();
+  return {
+    runtime,
+    node,
+    async stop(drainMs = 0) {
+      await node.stop(drainMs);
+      await feed.stop();
+    },
+  };
+}

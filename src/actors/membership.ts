@@ -1,0 +1,163 @@
+/**
+ * Who is there: this node's heartbeat in the registry and the observation of the others'. A member
+ * is gone when its entry stayed unchanged for a lease on this process's own monotonic clock, or at once when
+ * nobody answers on its subject while our connection stands. Silence alone is not death.
+ */
+import type { Bus } from "../bus/bus.ts";
+import type { TimerHandle } from "../bus/clock.ts";
+import { pack, unpack } from "../bus/codec.ts";
+import type { Logger } from "./limits.ts";
+
+export interface Member {
+  readonly boot: string;
+  readonly node: string;
+  /** Newest format of journal and records that it can read. */
+  readonly format: number;
+}
+
+interface Observed {
+  readonly member: Member;
+  revision: number;
+  /** Monotonic time at which this revision was first seen. */
+  since: number;
+}
+
+const probes = 3;
+const probeMs = 250;
+const probePauseMs = 15;
+
+export class Membership {
+  readonly #bus: Bus;
+  readonly #own: Member;
+  readonly #leaseMs: number;
+  readonly #logger: Logger;
+  readonly #others = new Map<string, Observed>();
+  #revision = 0;
+  #timer: TimerHandle | undefined;
+  #stopped = false;
+  #seen = false;
+  #renewedAt = 0;
+
+  constructor(bus: Bus, own: Member, leaseMs: number, logger: Logger) {
+    this.#bus = bus;
+    this.#own = own;
+    this.#leaseMs = leaseMs;
+    this.#logger = logger;
+  }
+
+  /** Enters this node and looks at the others once. `onTick` is called after every look. */
+  async start(onTick: () => Promise<void>): Promise<void> {
+    this.#bus.wire.subscribe(subjectOf(this.#own.boot), (m) => m.respond(new Uint8Array(0)));
+    await this.#bus.wire.flush();
+    await this.#beat();
+    await this.look();
+    const tick = async () => {
+      if (this.#stopped) return;
+      await this.#beat().catch(() => {});
+      await this.look().catch(() => {});
+      if (!this.#stopped)
+        await onTick().catch((error: unknown) => this.#logger.warn({ err: error }, "placement failed; trying again"));
+      if (!this.#stopped) this.#timer = this.#bus.clock.after(this.#leaseMs / 4, () => void tick());
+    };
+    this.#timer = this.#bus.clock.after(this.#leaseMs / 4, () => void tick());
+  }
+
+  /** All that are thought to be alive, this node included. */
+  get members(): Member[] {
+    return [this.#own, ...[...this.#others.values()].map((o) => o.member)];
+  }
+
+  /** True while this node's own lease stands by its own clock: it may answer from memory. */
+  get holds(): boolean {
+    return this.#bus.clock.monotonic() - this.#renewedAt < this.#leaseMs;
+  }
+
+  /** False only for a boot that is known to be gone. */
+  isLive(boot: string): boolean {
+    return boot === this.#own.boot || this.#others.has(boot) || !this.#seen;
+  }
+
+  /** Leaves: the others need not wait. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#bus.registry.remove(keyOf(this.#own.boot), this.#revision).catch(() => {});
+  }
+
+  /** Stops beating without a word (simulation of a crash). */
+  abandon(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  async #beat(): Promise<void> {
+    const { registry, clock } = this.#bus;
+    const value = pack(this.#own);
+    const at = clock.monotonic();
+    const key = keyOf(this.#own.boot);
+    const written =
+      this.#revision === 0 ? await registry.create(key, value) : await registry.update(key, value, this.#revision);
+    if (written.kind === "stored") {
+      this.#revision = written.revision;
+      this.#renewedAt = at;
+    } else {
+      // An earlier write of ours may have been stored without an answer, or the entry was removed.
+      const found = await registry.get(key);
+      this.#revision = found?.revision ?? 0;
+    }
+  }
+
+  async look(): Promise<void> {
+    const { registry, clock } = this.#bus;
+    const entries = await registry.list("member");
+    const now = clock.monotonic();
+    const present = new Set<string>();
+    const doubtful: Observed[] = [];
+    for (const entry of entries) {
+      const member = unpack(entry.value) as Member;
+      if (member.boot === this.#own.boot) continue;
+      present.add(member.boot);
+      const known = this.#others.get(member.boot);
+      if (known === undefined || known.revision !== entry.revision) {
+        const fresh = { member, revision: entry.revision, since: now };
+        this.#others.set(member.boot, fresh);
+        if (known === undefined) doubtful.push(fresh);
+      } else if (now - known.since > this.#leaseMs / 2) {
+        doubtful.push(known);
+      }
+    }
+    for (const boot of this.#others.keys()) if (!present.has(boot)) this.#others.delete(boot);
+    await Promise.all(doubtful.map((observed) => this.#examine(observed)));
+    this.#seen = true;
+  }
+
+  async #examine(observed: Observed): Promise<void> {
+    const { clock, registry } = this.#bus;
+    const { boot } = observed.member;
+    const expired = clock.monotonic() - observed.since > this.#leaseMs;
+    if (!expired && !(await this.#deaf(boot))) return;
+    const removed = await registry.remove(keyOf(boot), observed.revision);
+    if (removed.kind === "refused") return;
+    this.#others.delete(boot);
+    this.#logger.info({ node: observed.member.node, boot, expired }, "a node is gone");
+  }
+
+  /** True when nobody listens on its subject, several times over, while our own connection stands. */
+  async #deaf(boot: string): Promise<boolean> {
+    const { wire, clock } = this.#bus;
+    for (let i = 0; i < probes; i++) {
+      const reply = await wire.request(subjectOf(boot), new Uint8Array(0), probeMs);
+      if (reply.kind !== "no_responders" || !wire.connected) return false;
+      await clock.sleep(probePauseMs);
+    }
+    return true;
+  }
+}
+
+function keyOf(boot: string): string {
+  return `member.${boot}`;
+}
+
+function subjectOf(boot: string): string {
+  return `node.${boot}`;
+}

@@ -1,0 +1,227 @@
+/**
+ * The runtime as a whole, as gateway, command line and tests see it (client.ts): routes asks to the
+ * partition's owner here or over NATS, merges lists, and joins feed, values and status.
+ */
+import type { Bus } from "../bus/bus.ts";
+import { pack, unpack } from "../bus/codec.ts";
+import { type Address, isKey, rootOf } from "../machines/address.ts";
+import type { Command, Json } from "../machines/effects.ts";
+import { TroupeError } from "../machines/errors.ts";
+import { Awaited } from "./awaited.ts";
+import type {
+  Answer,
+  AskOptions,
+  Feed,
+  HistoryPage,
+  LargeValues,
+  ListPage,
+  ListQuery,
+  Runtime,
+  RuntimeStatus,
+} from "./client.ts";
+import { type DoorAnswer, type DoorRequest, knock, knockOverWire } from "./doors.ts";
+import { limits } from "./limits.ts";
+import { comparePlaces, type Place, type Row } from "./listing.ts";
+import type { Node } from "./node.ts";
+import { partitionOf } from "./placement.ts";
+
+export interface RuntimeParts {
+  readonly bus: Bus;
+  readonly node: Node;
+  readonly feed: Feed;
+  readonly values: LargeValues;
+  readonly serverVersion: string;
+  hosted(): RuntimeStatus["hosted"];
+}
+
+const askMsDefault = 10_000;
+const retryMs = 25;
+
+export class TroupeRuntime implements Runtime {
+  readonly feed: Feed;
+  readonly values: LargeValues;
+  readonly #parts: RuntimeParts;
+  readonly #awaited: Awaited;
+
+  constructor(parts: RuntimeParts) {
+    this.#parts = parts;
+    this.feed = parts.feed;
+    this.values = parts.values;
+    this.#awaited = new Awaited(parts.node.boot, parts.bus.clock);
+  }
+
+  ask(to: Address, command: Command, options: AskOptions = {}): Promise<Answer> {
+    checkAddress(to);
+    if (command.type.startsWith("xstate.") || command.type.startsWith("work.")) {
+      throw new TroupeError("invalid_input", `${command.type} is no command for askers.`);
+    }
+    const timeoutMs = Math.min(options.timeoutMs ?? askMsDefault, limits.askMsMax);
+    const { clock } = this.#parts.bus;
+    const until = clock.now() + timeoutMs;
+    return new Promise((resolve, reject) => {
+      const id = this.#awaited.begin(timeoutMs, () =>
+        reject(
+          new TroupeError(
+            "timed_out",
+            `No answer to ${command.type} within ${timeoutMs} ms; it may still take effect.`,
+          ),
+        ),
+      );
+      const end = (finish: () => void) => {
+        this.#awaited.end(id);
+        finish();
+      };
+      this.#try(rootOf(to.key), { do: "ask", id, until, address: to, command }, timeoutMs).then(
+        (answer) => end(() => resolve(answer as Answer)),
+        (error) => end(() => reject(error)),
+      );
+    });
+  }
+
+  async read(at: Address, options: AskOptions = {}): Promise<Answer> {
+    checkAddress(at);
+    return (await this.#try(rootOf(at.key), { do: "read", address: at }, options.timeoutMs ?? askMsDefault)) as Answer;
+  }
+
+  async history(root: string, after: number, limit: number): Promise<HistoryPage> {
+    const request = { do: "history", root, after, limit: Math.min(1000, Math.max(1, limit)) } as const;
+    return (await this.#try(root, request, askMsDefault)) as HistoryPage;
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    const after = query.cursor === undefined ? null : decodePlace(query.cursor);
+    const limit = Math.min(200, Math.max(1, query.limit));
+    const request = { do: "list", type: query.type, where: { ...query.where }, after, limit: limit + 1 } as const;
+    const pages = await Promise.all(
+      Array.from(
+        { length: this.#parts.node.count },
+        (_, p) => this.#tryPartition(p, request, askMsDefault) as Promise<readonly Row[]>,
+      ),
+    );
+    const rows = pages.flat().sort((a, b) => comparePlaces(b.created, b.address.key, a.created, a.address.key));
+    const page = rows.slice(0, limit);
+    const items = await Promise.all(
+      page.map(async (row) => ({ address: row.address, view: (await this.read(row.address)).view })),
+    );
+    const last = page.at(-1);
+    return { items, nextCursor: rows.length > limit && last !== undefined ? encodePlace(last) : null };
+  }
+
+  publish(subject: string, data: Json): void {
+    this.#parts.bus.wire.publish(agentSubject(subject), pack(data));
+  }
+
+  async request(subject: string, data: Json, timeoutMs: number): Promise<Json> {
+    const reply = await this.#parts.bus.wire.request(agentSubject(subject), pack(data), timeoutMs);
+    if (reply.kind === "no_responders") throw new TroupeError("agent_unavailable", `Nobody listens on ${subject}.`);
+    if (reply.kind === "timed_out")
+      throw new TroupeError("timed_out", `No answer from ${subject} within ${timeoutMs} ms.`);
+    return unpack(reply.bytes) as Json;
+  }
+
+  status(): RuntimeStatus {
+    const { node, bus, serverVersion } = this.#parts;
+    const partitions = Array.from({ length: node.count }, (_, partition) => {
+      const own = node.partitions.get(partition);
+      const state =
+        own === undefined ? (node.faults.has(partition) ? ("stopped" as const) : ("elsewhere" as const)) : own.phase;
+      return {
+        partition,
+        state,
+        epoch: own?.state.epoch ?? 0,
+        lastSeq: own?.state.seq ?? 0,
+        actors: own?.state.listing.size ?? 0,
+        dirty: own?.state.dirtyEntries.size ?? 0,
+      };
+    });
+    const counters = { commits: 0, steps: 0, active_actors: 0, asks_waiting: this.#awaited.size };
+    for (const p of node.partitions.values()) {
+      counters.commits += p.commits;
+      counters.steps += p.steps;
+      counters.active_actors += p.state.entries.size;
+    }
+    return {
+      ready: node.ready && bus.wire.connected,
+      node: node.boot,
+      nats: { connected: bus.wire.connected, version: serverVersion },
+      partitions,
+      hosted: this.#parts.hosted(),
+      counters,
+    };
+  }
+
+  async secret(name: string): Promise<Uint8Array> {
+    const { registry, random } = this.#parts.bus;
+    const key = `secret.${name}`;
+    for (;;) {
+      const found = await registry.get(key);
+      if (found !== null) return found.value;
+      const bytes = new TextEncoder().encode(random.id() + random.id()).slice(0, 52);
+      await registry.create(key, bytes);
+    }
+  }
+
+  newId(): string {
+    return this.#parts.bus.random.id();
+  }
+
+  now(): number {
+    return this.#parts.bus.clock.now();
+  }
+
+  #try(root: string, request: DoorRequest, timeoutMs: number): Promise<DoorAnswer> {
+    return this.#tryPartition(partitionOf(root, this.#parts.node.count), request, timeoutMs);
+  }
+
+  /** Knocks until there is an answer: while the owner changes, the same request is made again. */
+  async #tryPartition(p: number, request: DoorRequest, timeoutMs: number): Promise<DoorAnswer> {
+    const { node, bus } = this.#parts;
+    const deadline = bus.clock.monotonic() + timeoutMs;
+    for (;;) {
+      try {
+        const local = node.partitions.get(p);
+        if (local?.phase === "serving") return await knock(local, request);
+        const fault = node.faults.get(p);
+        if (fault !== undefined)
+          throw new TroupeError("internal", `Partition ${p} is stopped: its store needs an operator.`);
+        const left = deadline - bus.clock.monotonic();
+        if (local === undefined) return await knockOverWire(bus.wire, p, request, Math.max(1, Math.min(left, 2000)));
+        throw new TroupeError("unavailable", `Partition ${p} is being taken over.`);
+      } catch (error) {
+        const again = error instanceof TroupeError && ["moved", "unavailable", "timed_out"].includes(error.code);
+        if (!again || bus.clock.monotonic() + retryMs >= deadline) throw error;
+        await bus.clock.sleep(retryMs);
+      }
+    }
+  }
+}
+
+function checkAddress(a: Address): void {
+  if (!isKey(a.key))
+    throw new TroupeError(
+      "invalid_input",
+      "An id has 1 to 200 characters, no control characters, and does not begin with ~.",
+    );
+}
+
+function agentSubject(subject: string): string {
+  if (/^agent(\.[A-Za-z0-9_=~-]+)+$/.test(subject) && subject.length <= 512) return subject;
+  throw new TroupeError(
+    "invalid_input",
+    "An agent's subject is agent.<type>.<operation>, of letters, digits, _, - and dots.",
+  );
+}
+
+function encodePlace(row: Row): string {
+  return Buffer.from(JSON.stringify([row.created, row.address.key])).toString("base64url");
+}
+
+function decodePlace(cursor: string): Place {
+  try {
+    const [created, key] = JSON.parse(Buffer.from(cursor, "base64url").toString()) as [unknown, unknown];
+    if (typeof created === "number" && typeof key === "string") return { created, key };
+  } catch {
+    // Falls through to the refusal.
+  }
+  throw new TroupeError("invalid_input", "The cursor is not one of this runtime's.");
+}

@@ -25,8 +25,11 @@ export class LineReader {
     signal.addEventListener("abort", this.onAbort);
   }
 
-  /** One line, or null at the end of input (Ctrl-D). Throws the signal's reason, and Interrupted at Ctrl-C. */
-  ask(question: string): Promise<string | null> {
+  /**
+   * One line, or null at the end of input (Ctrl-D). Throws the signal's reason, and Interrupted at
+   * Ctrl-C. `draft` stands there already and may be edited.
+   */
+  ask(question: string, draft = ""): Promise<string | null> {
     if (this.signal.aborted) return Promise.reject(this.signal.reason);
     const { stdout } = this.session.io;
     const ahead = this.ahead.shift();
@@ -39,6 +42,7 @@ export class LineReader {
       this.waiting = { resolve, reject };
       lines.setPrompt(question);
       lines.prompt();
+      if (draft !== "") lines.write(draft);
     });
   }
 

@@ -105,8 +105,9 @@ function asText(value: unknown): string {
 async function askInput(session: Session, lines: LineReader, form: InputForm): Promise<unknown> {
   const { editor } = session.environment;
   let text: string | null;
-  if (editor === undefined || editor === "") text = await lines.ask(`${form.label}: `);
-  else {
+  if (editor === undefined || editor === "") {
+    text = await lines.ask(`${form.label}: `, form.draft.includes("\n") ? "" : form.draft);
+  } else {
     lines.pause();
     text = await edit(editor, form.draft);
   }

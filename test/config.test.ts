@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { describe, expect, test } from "vitest";
+import type { ServerOptions } from "../src/bus/server/options.ts";
 import {
   addFlags,
   ConfigError,
@@ -34,6 +35,8 @@ describe("values", () => {
     expect(config).toMatchObject({ host: "127.0.0.1", port: 8000, dataDir: "./.troupe", sync: "always", natsUrls: [] });
     expect(config).toMatchObject({ bodyBytesMax: 32 * 2 ** 20, partitions: 8, streams: 4, replicas: 1, leaseMs: 2000 });
     expect(config.apiKeys).toBeUndefined();
+    // The compiler checks that the server's options are a part of the settings.
+    expect((config satisfies ServerOptions).searchPath).toBe("");
   });
 
   test("a flag wins over the environment, the environment over the default, and empty is not set", () => {

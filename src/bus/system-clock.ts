@@ -5,6 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Clock, Random, TimerHandle } from "./clock.ts";
+import { makeId } from "./id.ts";
 
 /** The longest delay that Node's timers hold; a longer one would fire at once. */
 const timerMsMax = 2_147_483_647;
@@ -46,28 +47,8 @@ function clampDelay(ms: number): number {
 /** This machine's clock without an offset, for what needs no server's time (start-up, supervision). */
 export const systemClock: Clock = createSystemClock();
 
-const idTimeChars = 10;
-const idRandomBytes = 16;
-/** 32 digits in ASCII order, so that ids sort by time of creation. */
-const digits = "0123456789abcdefghjkmnpqrstvwxyz";
-
-/** `floor(ms)` in base 32 over ten digits: enough until the year 37,000. */
-function timePart(ms: number): string {
-  let rest = Math.floor(ms);
-  let text = "";
-  for (let i = 0; i < idTimeChars; i++) {
-    text = digits[rest % 32] + text;
-    rest = Math.floor(rest / 32);
-  }
-  return text;
-}
-
 /** Randomness of the operating system; ids carry this machine's wall clock. */
 export const systemRandom: Random = {
-  id() {
-    let text = timePart(Date.now());
-    for (const byte of randomBytes(idRandomBytes)) text += digits[byte % 32];
-    return text;
-  },
+  id: () => makeId(Date.now(), randomBytes(16)),
   float: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
 };

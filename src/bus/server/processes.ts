@@ -3,7 +3,7 @@
  * A process id alone proves nothing (ids are given again), hence the time of start with it.
  */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Clock } from "../clock.ts";
 
 export interface ProcessIdentity {
@@ -63,7 +63,10 @@ export function isAlive(one: ProcessIdentity): boolean {
   return startTimeOf(one.pid) === one.startTime;
 }
 
-/** The processes that were started with exactly this argument (not as a shell's command text). */
+/**
+ * The processes that were started with exactly this argument (not as a shell's command text) and
+ * see the same files: a container's path may read like ours.
+ */
 export function findByArgument(argument: string): ProcessIdentity[] {
   const pids = linux
     ? readdirSync("/proc").filter((name) => /^\d+$/.test(name) && hasArgument(name, argument))
@@ -75,7 +78,17 @@ export function findByArgument(argument: string): ProcessIdentity[] {
 }
 
 function hasArgument(pid: string, argument: string): boolean {
-  return readText(`/proc/${pid}/cmdline`)?.split("\0").includes(argument) ?? false;
+  const found = readText(`/proc/${pid}/cmdline`)?.split("\0").includes(argument) ?? false;
+  return found && mountsOf(pid) === mountsOf("self");
+}
+
+/** Names the file systems that a process sees; null when it is another user's. */
+function mountsOf(pid: string): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`);
+  } catch {
+    return null;
+  }
 }
 
 /** Asks the process to end, waits, ends it by force after `graceMs`; returns when it is gone. */

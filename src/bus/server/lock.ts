@@ -31,6 +31,15 @@ const attemptsMax = 100;
 
 /** Takes the directory, or throws ServerError `in_use` that names the process which has it. Returns what frees it. */
 export function lockDirectory(dataDir: string): () => void {
+  const steps = lockSteps(dataDir);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** The same, one file operation at a time, so that a test can interleave several of them. */
+export function* lockSteps(dataDir: string): Generator<void, () => void> {
   const me = identify(process.pid);
   if (!me) throw new ServerError("start_failed", "This system does not tell when this process started.");
   const mine: Claim = { ...me, boot: randomBytes(8).toString("hex") };
@@ -39,7 +48,7 @@ export function lockDirectory(dataDir: string): () => void {
   writeFileSync(draft, JSON.stringify(mine), { mode: 0o600 });
   try {
     for (let i = 0; i < attemptsMax; i++) {
-      if (claim(head, draft)) return () => release(head, mine);
+      if (yield* claim(head, draft)) return () => release(head, mine);
     }
     throw new ServerError("in_use", `${head} changes all the time; are many processes starting on this directory?`);
   } catch (error) {
@@ -54,8 +63,9 @@ export function lockDirectory(dataDir: string): () => void {
 }
 
 /** One try; false when the chain changed under our feet. */
-function claim(head: string, draft: string): boolean {
+function* claim(head: string, draft: string): Generator<void, boolean> {
   const first = readClaim(head);
+  yield;
   if (!first) return link(draft, head);
   const followed: string[] = [];
   let last = first;
@@ -64,17 +74,24 @@ function claim(head: string, draft: string): boolean {
     const next = `${head}.${last.boot}`;
     followed.push(next);
     const successor = readClaim(next);
+    yield;
     if (!successor) break;
     last = successor;
   }
   const own = followed.at(-1) as string;
   if (!link(draft, own)) return false;
-  if (readClaim(head)?.boot !== first.boot) {
+  yield;
+  const headNow = readClaim(head);
+  yield;
+  if (headNow?.boot !== first.boot) {
     rmSync(own, { force: true });
     return false;
   }
   renameSync(draft, head);
-  for (const name of followed) rmSync(name, { force: true });
+  for (const name of followed) {
+    yield;
+    rmSync(name, { force: true });
+  }
   return true;
 }
 

@@ -3,6 +3,7 @@
  * and plain MessagePack for what is not stored. A message that fails its checksum, or is of a
  * newer format, is refused whole; it does not know what the values mean.
  */
+import { Buffer } from "node:buffer";
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import xxhash from "xxhash-wasm";
 
@@ -42,7 +43,7 @@ export class CodecError extends Error {
 }
 
 export interface Codec {
-  /** Packs a value for the store. `kind` (0–255) says what it is. Throws for values MessagePack cannot hold. */
+  /** Packs a value for the store. `kind` (0–255) says what it is. Throws for values that could not be read back. */
   seal(kind: number, value: unknown): Sealed;
   /**
    * Unpacks what `seal` made. Binary fields are views into `bytes`. Throws CodecError `corrupt`
@@ -133,11 +134,26 @@ function encodeShared(value: unknown): Uint8Array {
   try {
     const view = encoder.encodeSharedRef(value);
     if (view.buffer.byteLength > ENCODER_BYTES_KEPT) encoder = newEncoder();
+    refuseProto(view);
     return view;
   } catch (error) {
     // A half-written encoder must not be used again.
     encoder = newEncoder();
     throw error;
+  }
+}
+
+/**
+ * The library writes an object key `__proto__` (JSON may have one) but refuses to read it: stored,
+ * it would block its partition for ever. So it is refused before.
+ */
+function refuseProto(bytes: Uint8Array): void {
+  if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).indexOf("__proto__", 0, "latin1") < 0) return;
+  // As a string value it is harmless.
+  try {
+    decoder.decode(bytes);
+  } catch (cause) {
+    throw new RangeError("An object with the key __proto__ cannot be stored or sent.", { cause });
   }
 }
 

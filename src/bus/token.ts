@@ -31,9 +31,11 @@ export function fromToken(token: string): string {
   for (let i = 0; i < token.length; i++) {
     let byte = token.charCodeAt(i);
     if (byte === 0x3d) {
-      byte = HEX.indexOf(token.charAt(i + 1)) * 16 + HEX.indexOf(token.charAt(i + 2));
+      const high = HEX.indexOf(token.charAt(i + 1));
+      const low = HEX.indexOf(token.charAt(i + 2));
       i += 2;
-      if (i >= token.length || byte < 0 || isSafe(byte)) throw malformed(token);
+      byte = high * 16 + low;
+      if (i >= token.length || high < 0 || low < 0 || isSafe(byte)) throw malformed(token);
     } else if (!isSafe(byte)) {
       throw malformed(token);
     }

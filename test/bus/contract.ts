@@ -386,6 +386,8 @@ function blobsContract(get: () => Bus): void {
       expect((await blobs.list("r 1")).map((b) => b.name)).toEqual(["r 1/2"]);
       await blobs.put(name, text("new"));
       expect(read((await blobs.get(name)) ?? text(""))).toBe("new");
+      await blobs.put("run/7/a", text("root with a slash"));
+      expect(await blobs.list("run/7")).toEqual([{ name: "run/7/a", size: 17 }]);
     });
 
     it("a blob written twice at once is whole for all readers", async () => {

@@ -8,6 +8,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { ObjectStore } from "@nats-io/obj";
 import type { BlobInfo, Blobs } from "../blobs.ts";
 import { BusError } from "../bus.ts";
+import { fromToken, toToken } from "../token.ts";
 import type { JetStreamApi } from "./api.ts";
 import { BLOB_BUCKET, BLOB_STREAM } from "./names.ts";
 import type { BusLogger } from "./options.ts";
@@ -40,7 +41,7 @@ export class NatsBlobs implements Blobs {
     const info = { name, size: bytes.length };
     if (present?.size === bytes.length && present.digest === digestOf(createHash("sha256").update(bytes))) return info;
     try {
-      await this.store.putBlob({ name, options: { max_chunk_size: CHUNK_BYTES } }, bytes);
+      await this.store.putBlob({ name: objectName(name), options: { max_chunk_size: CHUNK_BYTES } }, bytes);
       return info;
     } catch (cause) {
       const message = cause instanceof Error ? cause.message : String(cause);
@@ -76,6 +77,7 @@ export class NatsBlobs implements Blobs {
 
   async list(root: string): Promise<BlobInfo[]> {
     const found: string[] = [];
+    const prefix = `${objectName(root)}/`;
     const range = readRange(this.api, this.logger, {
       stream: BLOB_STREAM,
       subjects: [`${META}*`],
@@ -85,12 +87,17 @@ export class NatsBlobs implements Blobs {
     });
     for await (const batch of range) {
       for (const { msg } of batch) {
-        const name = Buffer.from(msg.subject.slice(META.length), "base64url").toString();
-        if (name.startsWith(`${root}/`)) found.push(name);
+        const object = Buffer.from(msg.subject.slice(META.length), "base64url").toString();
+        if (object.startsWith(prefix)) found.push(object.split("/").map(fromToken).join("/"));
       }
     }
-    const metas = await Promise.all(found.map((name) => this.meta(name)));
-    return metas.flatMap((m) => (m ? [{ name: m.name, size: m.size }] : [])).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const infos = await Promise.all(
+      found.sort().map(async (name) => {
+        const meta = await this.meta(name);
+        return meta ? [{ name, size: meta.size }] : [];
+      }),
+    );
+    return infos.flat();
   }
 
   /** Removes description and chunks wholly: the library's delete would leave a marker for ever. */
@@ -140,7 +147,12 @@ function digestOf(hash: Hash): string {
   return `SHA-256=${hash.digest("base64").replaceAll("+", "-").replaceAll("/", "_")}`;
 }
 
-/** The library encodes names as URL-safe base64 with padding. */
+/** The library takes names byte by byte, which only holds for ASCII: so each part is escaped. */
+function objectName(name: string): string {
+  return name.split("/").map(toToken).join("/");
+}
+
+/** The library names descriptions by URL-safe base64 with padding. */
 function metaSubject(name: string): string {
-  return META + Buffer.from(name).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
+  return META + Buffer.from(objectName(name)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
 }

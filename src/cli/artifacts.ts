@@ -39,7 +39,7 @@ export async function downloadTo(session: Session, artifact: Artifact, to: Writa
     { end, signal: session.stop },
   );
   const sha256 = digest.digest("hex");
-  if (typeof file.sha256 === "string" && file.sha256.toLowerCase() !== sha256) {
+  if (file.sha256 && file.sha256.toLowerCase() !== sha256) {
     throw new CliError("refused", `artifact ${artifact.artifact_id} came damaged: sha256 ${sha256}`, {
       code: "damaged",
       advice: "Fetch it again.",

@@ -2,7 +2,6 @@
  * Three ways to show a followed run: JSON lines, plain lines, a live view. Owns when something is
  * written; not owned: how it looks (view.ts) and where it comes from (follow.ts).
  */
-import { duration } from "./format.ts";
 import { LiveRegion } from "./live.ts";
 import type { Session } from "./session.ts";
 import type { Checkpoint, Run, RunEvent } from "./shapes.ts";
@@ -79,6 +78,14 @@ export function decideLines(run: Run, checkpoint: Checkpoint): string[] {
 const tickMs = 120;
 const failuresShownMax = 10;
 
+/** A failure worth a line of its own; what ends because the run ends is not. */
+function tells(event: RunEvent): boolean {
+  const { payload } = event;
+  const cancelled =
+    typeof payload === "object" && payload !== null && "reason" in payload && payload.reason === "cancelled";
+  return event.type === "step.failed" && !cancelled;
+}
+
 /** The live view, redrawn in place. `agedMs`: how old the run is already. */
 export function livePresenter(session: Session, first: Run, agedMs: number): Presenter {
   const { clock } = session.io;
@@ -109,7 +116,7 @@ export function livePresenter(session: Session, first: Run, agedMs: number): Pre
   return {
     wantsState: true,
     event(event) {
-      if (event.type !== "step.failed" || failures++ >= failuresShownMax) return;
+      if (!tells(event) || failures++ >= failuresShownMax) return;
       const since = Date.parse(event.ts ?? "") - Date.parse(run.timing?.created_at ?? "");
       const time = Number.isNaN(since) ? 0 : since;
       say([
@@ -149,7 +156,7 @@ export function livePresenter(session: Session, first: Run, agedMs: number): Pre
       this.stop();
       session.printAll(["", ...endLines(ended, session.paint)]);
       if (failures > failuresShownMax)
-        session.print(`  ${failures} failed attempts in ${duration(clock.monotonic() - began)}`);
+        session.print(`  ${failures - failuresShownMax} more failures: troupe runs events ${shellWord(ended.run_id)}`);
     },
     stop() {
       drawing = false;

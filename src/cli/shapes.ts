@@ -23,6 +23,7 @@ export const stageShape = z.looseObject({
   name: z.string(),
   status: z.string(),
   count: z.number().nullish(),
+  /** Those that have ended, the failed ones too. */
   done: z.number().nullish(),
   failed: z.number().nullish(),
 });
@@ -141,7 +142,13 @@ export const socketMessageShape = z.discriminatedUnion("type", [
   z.looseObject({
     type: z.literal("error"),
     id: z.string().nullish(),
-    error: z.looseObject({ code: z.string(), message: z.string(), details: z.unknown().optional() }),
+    error: z.looseObject({
+      code: z.string(),
+      message: z.string(),
+      retryable: z.boolean().nullish(),
+      correlation_id: optionalText,
+      details: z.unknown().optional(),
+    }),
   }),
 ]);
 

@@ -3,6 +3,7 @@
  * once. Owns the connection; not owned: what is shown (commands/tail.ts).
  */
 import WebSocket from "ws";
+import type { z } from "zod";
 import type { Clock } from "../bus/clock.ts";
 import { CliError } from "./exit.ts";
 import type { Api } from "./http.ts";
@@ -104,19 +105,7 @@ function receive(
   const parsed = socketMessageShape.safeParse(parseJson(text));
   if (!parsed.success) return null;
   const message = parsed.data;
-  if (message.type === "error") {
-    const { code, details } = message.error;
-    const oldest = typeof details === "object" && details !== null && "oldest" in details ? String(details.oldest) : "";
-    return new CliError(
-      code === "forbidden" || code === "unauthenticated" ? "denied" : "refused",
-      message.error.message,
-      {
-        code,
-        details,
-        ...(oldest === "" ? {} : { advice: `The oldest cursor that can be replayed: --since ${oldest}` }),
-      },
-    );
-  }
+  if (message.type === "error") return refused(message.error);
   if (message.cursor !== null && message.cursor !== undefined) position.cursor = message.cursor;
   if (message.type === "subscribed") {
     reconnect.up();
@@ -134,6 +123,20 @@ function receive(
     );
   }
   return null;
+}
+
+type SocketError = Extract<z.infer<typeof socketMessageShape>, { type: "error" }>["error"];
+
+/** A message of kind `error`: most end the command, a retryable one only the connection. */
+function refused({ code, message, details, retryable, correlation_id: correlationId }: SocketError): CliError {
+  const oldest = typeof details === "object" && details !== null && "oldest" in details ? String(details.oldest) : "";
+  return new CliError(code === "forbidden" || code === "unauthenticated" ? "denied" : "refused", message, {
+    code,
+    details,
+    retryable: retryable === true,
+    ...(correlationId ? { correlationId } : {}),
+    ...(oldest === "" ? {} : { advice: `The oldest cursor that can be replayed: --since ${oldest}` }),
+  });
 }
 
 /** 1000, 1001, 1006 and 1012 are cuts to mend; others say why the server does not want us. */

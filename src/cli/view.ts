@@ -83,7 +83,7 @@ function stageLine(stage: Stage, view: RunView, nameColumns: number, canvas: Can
   const name = pad(clip(clean(stage.name), nameColumnsMax), nameColumns);
   const head = `  ${paint(looks[kind].style, mark)} ${kind === "idle" || kind === "skipped" ? paint("dim", name) : name}`;
   const count = stage.count ?? null;
-  const done = (stage.done ?? 0) + (stage.failed ?? 0);
+  const done = stage.done ?? 0;
   if (count === null || count <= 1)
     return kind === "waiting" ? `${head}  ${paint("yellow", "waits for you")}` : head.trimEnd();
   const failed = (stage.failed ?? 0) > 0 ? paint("red", ` (${stage.failed} failed)`) : "";
@@ -196,7 +196,8 @@ export function artifactLines(artifacts: readonly ArtifactRef[]): string[] {
   });
 }
 
-function outputLines(run: Run): string[] {
+/** The run's output as JSON, cut to what a terminal can show. */
+export function outputLines(run: Run): string[] {
   const lines = cleanLines(typeof run.output === "string" ? run.output : JSON.stringify(run.output, null, 2));
   const shown = lines.slice(0, outputLinesMax).map((line) => brief(line, 500));
   const more = lines.length > outputLinesMax || lines.some((line) => line.length > 500);

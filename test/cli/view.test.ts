@@ -11,7 +11,7 @@ const run: Run = {
   status: "running",
   stages: [
     { name: "split", status: "completed" },
-    { name: "analyse", status: "running", count: 40, done: 9, failed: 1 },
+    { name: "analyse", status: "running", count: 40, done: 10, failed: 1 },
     { name: "merge", status: "pending" },
     { name: "optional", status: "skipped" },
   ],

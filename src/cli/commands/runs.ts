@@ -3,12 +3,12 @@
  */
 import { exitCodes } from "../exit.ts";
 import { type FollowFlags, followRun } from "../follow.ts";
-import { brief, cleanLines, duration, instant, table } from "../format.ts";
+import { brief, duration, instant, table } from "../format.ts";
 import { collect } from "../pages.ts";
 import { decideLines } from "../present.ts";
 import type { Session } from "../session.ts";
 import { eventShape, isEnded, openCheckpoints, type Run, runShape } from "../shapes.ts";
-import { artifactLines, checkpointLines, eventLine, statusText, workflowText } from "../view.ts";
+import { artifactLines, checkpointLines, eventLine, outputLines, statusText, workflowText } from "../view.ts";
 
 export interface ListFlags {
   readonly status?: string;
@@ -73,15 +73,12 @@ function runDetails(run: Run, session: Session): string[] {
     ...(run.cost?.total_tokens ? [field("cost", `${run.cost.total_tokens} tokens, $${run.cost.total_usd ?? 0}`)] : []),
   ];
   if (run.output !== null && run.output !== undefined) {
-    lines.push(
-      field("output", ""),
-      ...cleanLines(JSON.stringify(run.output, null, 2)).map((line) => `  ${brief(line, 500)}`),
-    );
+    lines.push(field("output", ""), ...outputLines(run).map((line) => `  ${line}`));
   }
   if (run.stages && run.stages.length > 0) {
     lines.push(field("stages", ""));
     for (const stage of run.stages) {
-      const count = (stage.count ?? 0) > 1 ? `  ${(stage.done ?? 0) + (stage.failed ?? 0)}/${stage.count}` : "";
+      const count = (stage.count ?? 0) > 1 ? `  ${stage.done ?? 0}/${stage.count}` : "";
       lines.push(`  ${brief(stage.name)}  ${brief(stage.status)}${count}`);
     }
   }

@@ -1,6 +1,7 @@
 /**
  * `troupe tasks …` and `troupe agents list`: the units of work, and who does them.
  */
+import { z } from "zod";
 import { exitCodes } from "../exit.ts";
 import { brief, instant, table } from "../format.ts";
 import { idempotencyHeader } from "../http.ts";
@@ -9,10 +10,12 @@ import { collect } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { type AnyObject, anyObject } from "../shapes.ts";
 
-/** The first of the names that the object has, as text. */
-function pick(from: AnyObject, ...names: readonly string[]): string {
-  const found = names.map((name) => from[name]).find((value) => value !== undefined && value !== null);
-  if (found === undefined) return "-";
+const createdShape = z.looseObject({ task: anyObject });
+
+/** A field as text for a table. */
+function pick(from: AnyObject, name: string): string {
+  const found = from[name];
+  if (found === undefined || found === null) return "-";
   return Array.isArray(found) ? found.join(", ") : brief(found, 80);
 }
 
@@ -29,16 +32,16 @@ export interface ListFlags {
 }
 
 export async function list(session: Session, flags: ListFlags): Promise<number> {
-  const query = { status: flags.status, type: flags.type };
+  const query = { status: flags.status, task_type: flags.type };
   const found = await collect(session, "/v1/tasks", anyObject, query, flags.limit);
   if (flags.json === true) session.json(found);
   else if (found.length === 0) session.note("no tasks");
   else {
     const rows = found.map((task) => [
-      pick(task, "task_id", "id"),
-      pick(task, "type", "task_type"),
+      pick(task, "task_id"),
+      pick(task, "task_type"),
       pick(task, "status"),
-      pick(task, "attempt", "attempts"),
+      pick(task, "attempt"),
       instant(pick(task, "created_at")),
     ]);
     session.printAll(table(["TASK", "TYPE", "STATUS", "ATTEMPT", "CREATED (UTC)"], rows, session.paint));
@@ -63,17 +66,16 @@ export interface CreateFlags {
 
 export async function create(session: Session, flags: CreateFlags): Promise<number> {
   const body = {
-    type: flags.type,
+    task_type: flags.type,
     input: flags.input === undefined ? {} : await readJson(flags.input, session.io.stdin, "--input"),
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     ...(flags.taskTimeout === undefined ? {} : { timeout_ms: flags.taskTimeout }),
     ...(flags.title === undefined ? {} : { title: flags.title }),
   };
   const headers = { [idempotencyHeader]: flags.idempotencyKey ?? session.io.random.id() };
-  const task = await session.api.json("POST", "/v1/tasks", anyObject, { body, headers, retries: 6 });
+  const { task } = await session.api.json("POST", "/v1/tasks", createdShape, { body, headers, retries: 6 });
   if (flags.json === true) return output(session, task);
-  const inner = anyObject.safeParse(task.task);
-  session.print(pick(inner.success ? inner.data : task, "task_id", "id"));
+  session.print(pick(task, "task_id"));
   return exitCodes.ok.code;
 }
 
@@ -90,11 +92,11 @@ export async function agents(session: Session, flags: { limit: number; json?: bo
   else if (found.length === 0) session.note("no agents");
   else {
     const rows = found.map((agent) => [
-      pick(agent, "agent_id", "id"),
-      pick(agent, "type", "agent_type"),
+      pick(agent, "agent_id"),
+      pick(agent, "agent_type"),
       pick(agent, "status"),
       pick(agent, "capabilities"),
-      pick(agent, "concurrency", "max_concurrent_tasks"),
+      pick(agent, "concurrency"),
     ]);
     session.printAll(table(["AGENT", "TYPE", "STATUS", "CAPABILITIES", "SLOTS"], rows, session.paint));
   }

@@ -1,0 +1,123 @@
+/**
+ * Puts the gateway together: services, HTTP handler, WebSocket server, listener; starts and
+ * stops them. Owns the order of stopping.
+ */
+import type { Runtime } from "../actors/client.ts";
+import { TroupeError } from "../machines/errors.ts";
+import { newAuthenticator } from "./auth.ts";
+import { type GatewayClock, type GatewayConfig, type GatewayLogger, gatewayLimits } from "./config.ts";
+import { newDownloadSigner } from "./downloads.ts";
+import { Docs } from "./http/docs.ts";
+import { Handler } from "./http/handler.ts";
+import { copyHead } from "./http/request.ts";
+import { Router } from "./http/router.ts";
+import { Hub } from "./hub.ts";
+import { newSchemaChecker } from "./json-schema.ts";
+import { openApiDocument } from "./openapi.ts";
+import type { Services } from "./operation.ts";
+import { operations } from "./operations/index.ts";
+import { hostName, isLoopbackName } from "./origin.ts";
+import { closeListener, listenOn, newApp, portOf, type us_listen_socket } from "./uws.ts";
+import { newWorkflows } from "./workflows.ts";
+import { SocketServer } from "./ws/server.ts";
+
+export interface GatewayOptions {
+  readonly runtime: Runtime;
+  readonly config: GatewayConfig;
+  readonly clock: GatewayClock;
+  readonly logger: GatewayLogger;
+}
+
+export interface Gateway {
+  /** Resolves with the port when connections are taken. Throws when the address is taken or may not be served. */
+  listen(): Promise<number>;
+  /** The port listened on; 0 before. */
+  readonly port: number;
+  /** WebSocket clients connected now. */
+  readonly clients: number;
+  /** Stops accepting, ends streams, closes WebSockets (1001), waits up to `graceMs` for requests in flight. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Throws `invalid_input` when an address beyond loopback would be served without credentials. */
+export function createGateway(options: GatewayOptions): Gateway {
+  const { runtime, config, clock, logger } = options;
+  requireProtection(config);
+  const services: Services = {
+    runtime,
+    clock,
+    logger,
+    limits: { ...gatewayLimits, ...config.limits },
+    hub: new Hub(runtime.feed, logger),
+    schemas: newSchemaChecker(),
+    workflows: newWorkflows(runtime),
+    downloads: newDownloadSigner(() => runtime.secret("downloads")),
+    version: config.version,
+  };
+  const authenticator = newAuthenticator(config.apiKeys ?? []);
+  const publicUrl = config.publicUrl?.replace(/\/+$/, "");
+  let document: string | undefined;
+  const openapi = (): string =>
+    (document ??= JSON.stringify(openApiDocument(operations, config.version, publicUrl ?? "/")));
+  const handler = new Handler({
+    services,
+    router: new Router(operations),
+    authenticator,
+    docs: new Docs(),
+    openapi,
+    publicUrl,
+  });
+  const sockets = new SocketServer({ services, operations, authenticator, publicUrl });
+  const app = newApp();
+  sockets.attach(app, "/v1/ws");
+  app.any("/*", (res, req) => handler.handle(res, copyHead(req)));
+  let listener: us_listen_socket | undefined;
+  let port = 0;
+  return {
+    get port() {
+      return port;
+    },
+    get clients() {
+      return sockets.clients;
+    },
+    async listen() {
+      const socket = await listenOn(app, config.host, config.port);
+      if (socket === false) throw new Error(`cannot listen on ${config.host}:${config.port}; is the port taken?`);
+      listener = socket;
+      port = portOf(socket);
+      return port;
+    },
+    async close(graceMs) {
+      if (listener !== undefined) closeListener(listener);
+      listener = undefined;
+      handler.closing = true;
+      sockets.closeAll();
+      await drain(handler, clock, graceMs);
+      await services.hub.stop();
+    },
+  };
+}
+
+function requireProtection(config: GatewayConfig): void {
+  if ((config.apiKeys?.length ?? 0) > 0 || isLoopbackName(hostName(config.host))) return;
+  throw new TroupeError(
+    "invalid_input",
+    `Without credentials only a loopback address may be served, not ${config.host}; set TROUPE_API_KEYS=name:key (or HOST=127.0.0.1)`,
+  );
+}
+
+/** Ends streams, then waits for the other requests in flight. */
+async function drain(handler: Handler, clock: GatewayClock, graceMs: number): Promise<void> {
+  for (const exchange of handler.active) {
+    exchange.closing = true;
+    if (exchange.began) exchange.abort.abort();
+  }
+  if (handler.active.size === 0) return;
+  await new Promise<void>((resolve) => {
+    const timer = clock.after(graceMs, resolve);
+    handler.onIdle = () => {
+      timer.cancel();
+      resolve();
+    };
+  });
+}

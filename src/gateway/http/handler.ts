@@ -1,0 +1,200 @@
+/**
+ * From a request to an operation and back: routing, credentials, body, errors. One function per
+ * gate, in order; knows uWebSockets only through Exchange and readBody.
+ */
+import type { Json } from "../../machines/effects.ts";
+import { TroupeError } from "../../machines/errors.ts";
+import { type Authenticator, type Credential, localCredential, presentedKey } from "../auth.ts";
+import { asTroupeError, errorBody } from "../errors.ts";
+import { checkIdempotencyKey } from "../idempotency.ts";
+import { parseJson } from "../json.ts";
+import type { Operation, OperationContext, Services, Streamed } from "../operation.ts";
+import { requireLoopbackHost, requireSameOrigin } from "../origin.ts";
+import type { HttpResponse } from "../uws.ts";
+import { readBody } from "./body.ts";
+import type { Docs } from "./docs.ts";
+import { Exchange, type Headers } from "./exchange.ts";
+import { bodyOptional, givenCorrelationId, inputOf, isJsonType, type RequestHead, takesBody } from "./request.ts";
+import { allowed, type Match, pathFields, type Router } from "./router.ts";
+import { writeStream } from "./stream.ts";
+
+export interface HandlerOptions {
+  readonly services: Services;
+  readonly router: Router;
+  readonly authenticator: Authenticator;
+  readonly docs: Docs;
+  readonly openapi: () => string;
+  readonly publicUrl: string | undefined;
+}
+
+export class Handler {
+  /** Requests not answered yet. */
+  readonly active = new Set<Exchange>();
+  /** Set when the gateway closes: new requests get 503. */
+  closing = false;
+  /** Called whenever no request is left. */
+  onIdle: (() => void) | undefined;
+  private readonly options: HandlerOptions;
+  private readonly services: Services;
+
+  constructor(options: HandlerOptions) {
+    this.options = options;
+    this.services = options.services;
+  }
+
+  /** Called inside the route's callback; everything that needs `res` at once happens before it returns. */
+  handle(res: HttpResponse, head: RequestHead): void {
+    const { clock, logger, runtime } = this.services;
+    const begun = clock.monotonic();
+    const correlationId = givenCorrelationId(head) ?? runtime.newId();
+    const exchange = new Exchange(res, head, correlationId, (status) => {
+      this.active.delete(exchange);
+      if (this.active.size === 0) this.onIdle?.();
+      const { method, path } = head;
+      const ms = Math.round((clock.monotonic() - begun) * 10) / 10;
+      logger.debug({ correlation_id: correlationId, method, path, status, ms }, "request");
+    });
+    this.active.add(exchange);
+    try {
+      this.route(res, exchange);
+    } catch (error) {
+      this.fail(exchange, error);
+    }
+  }
+
+  fail(exchange: Exchange, thrown: unknown, headers: Headers = []): void {
+    const error = asTroupeError(thrown, exchange.correlationId, this.services.logger);
+    const { status, retryable } = error.kind;
+    const more: [string, string][] = [];
+    if (status === 401) more.push(["www-authenticate", 'Bearer realm="troupe"']);
+    if (retryable && (status === 503 || status === 429)) more.push(["retry-after", "1"]);
+    exchange.json(status, errorBody(error, exchange.correlationId), [...headers, ...more]);
+  }
+
+  private route(res: HttpResponse, exchange: Exchange): void {
+    const { head } = exchange;
+    if (this.closing) {
+      exchange.closing = true;
+      throw new TroupeError("unavailable", "This node is stopping");
+    }
+    if (!this.options.authenticator.closed) {
+      requireLoopbackHost(head.host);
+      if (!["GET", "HEAD", "OPTIONS"].includes(head.method)) requireSameOrigin(head.origin, head.host);
+    }
+    if (head.path === "/openapi.json" || head.path === "/docs" || head.path.startsWith("/docs/")) {
+      return this.static(exchange);
+    }
+    const match = this.options.router.match(head.path);
+    if (match.operations.size === 0)
+      throw new TroupeError("not_found", `There is nothing at ${head.path.slice(0, 200)}`);
+    if (head.method === "OPTIONS") return exchange.send(204, [["allow", allowed(match.operations)]], "");
+    const operation = match.operations.get(head.method === "HEAD" ? "GET" : head.method);
+    if (operation === undefined) return this.wrongMethod(exchange, allowed(match.operations));
+    this.serve(res, exchange, operation, match);
+  }
+
+  private wrongMethod(exchange: Exchange, allow: string): void {
+    const { method, path } = exchange.head;
+    const error = new TroupeError(
+      "method_not_allowed",
+      `${method.slice(0, 40)} is not served at ${path.slice(0, 200)}`,
+    );
+    this.fail(exchange, error, [["allow", allow]]);
+  }
+
+  private static(exchange: Exchange): void {
+    const { head } = exchange;
+    if (head.method === "OPTIONS") return exchange.send(204, [["allow", "GET, HEAD, OPTIONS"]], "");
+    if (head.method !== "GET" && head.method !== "HEAD") return this.wrongMethod(exchange, "GET, HEAD, OPTIONS");
+    if (head.path === "/openapi.json") {
+      return exchange.send(200, [["content-type", "application/json; charset=utf-8"]], this.options.openapi());
+    }
+    this.options.docs.find(head.path).then(
+      (file) => {
+        if (file === null) this.fail(exchange, new TroupeError("not_found", `There is nothing at ${head.path}`));
+        else exchange.send(200, file.headers, file.body);
+      },
+      (error) => this.fail(exchange, error),
+    );
+  }
+
+  private serve(res: HttpResponse, exchange: Exchange, operation: Operation, match: Match): void {
+    const { head } = exchange;
+    const credential = this.credentialFor(operation, head);
+    const path = pathFields(operation, match.values);
+    if (head.idempotencyKey !== "" && operation.idempotent === true) checkIdempotencyKey(head.idempotencyKey);
+    const run = (body: Json | undefined): void => {
+      this.perform(exchange, operation, credential, path, body).catch((error) => this.fail(exchange, error));
+    };
+    if (!takesBody(operation)) return run(undefined);
+    const { bodyBytesMax, jsonDepthMax } = this.services.limits;
+    readBody(res, { bytesMax: bodyBytesMax, declared: head.contentLength }, (outcome) => {
+      try {
+        if ("error" in outcome) {
+          exchange.closing ||= outcome.close;
+          throw outcome.error;
+        }
+        run(parsedBody(operation, head, outcome.bytes, jsonDepthMax));
+      } catch (error) {
+        this.fail(exchange, error);
+      }
+    });
+  }
+
+  private credentialFor(operation: Operation, head: RequestHead): Credential {
+    if (operation.scope === null) return localCredential;
+    return this.options.authenticator.authenticate(presentedKey(head.apiKey, head.authorization));
+  }
+
+  private async perform(
+    exchange: Exchange,
+    operation: Operation,
+    credential: Credential,
+    path: Readonly<Record<string, string>>,
+    body: Json | undefined,
+  ): Promise<void> {
+    const { head } = exchange;
+    const ctx: OperationContext = {
+      ...this.services,
+      credential,
+      correlationId: exchange.correlationId,
+      idempotencyKey: head.idempotencyKey === "" ? undefined : head.idempotencyKey,
+      baseUrl: this.options.publicUrl ?? `http://${head.host}`,
+      note: (name, value) => exchange.extra.push([name.toLowerCase(), value]),
+    };
+    const input = inputOf(operation, path, head.query, body);
+    if (operation.stream !== undefined) {
+      const target = head.query === "" ? head.path : `${head.path}?${head.query}`;
+      const request = { accept: head.accept, lastEventId: head.lastEventId, target, signal: exchange.abort.signal };
+      const streamed = await operation.stream(ctx, input, request);
+      if (streamed !== null) return this.stream(exchange, streamed);
+    }
+    const result = await operation.run(ctx, input);
+    exchange.json(operation.status ?? 200, result);
+  }
+
+  private async stream(exchange: Exchange, streamed: Streamed): Promise<void> {
+    if (exchange.head.method === "HEAD") {
+      await streamed.chunks[Symbol.asyncIterator]().return?.();
+      return exchange.headOnly(200, streamed.headers, streamed.size);
+    }
+    const { clock, limits, logger } = this.services;
+    await writeStream(exchange, streamed, clock, limits.stallMs).catch((error: unknown) => {
+      if (exchange.began) logger.error({ correlation_id: exchange.correlationId, err: error }, "a stream broke off");
+      else throw error;
+    });
+  }
+}
+
+/** Throws `unsupported_type` and `invalid_input`; undefined where the body may be left out and is. */
+function parsedBody(operation: Operation, head: RequestHead, bytes: Uint8Array, depthMax: number): Json | undefined {
+  if (bytes.byteLength === 0) {
+    if (bodyOptional(operation)) return undefined;
+    throw new TroupeError("invalid_input", "The body is empty; this operation needs a JSON body");
+  }
+  if (!isJsonType(head.contentType)) {
+    const given = head.contentType === "" ? "no content type" : `'${head.contentType.slice(0, 100)}'`;
+    throw new TroupeError("unsupported_type", `The body has ${given}`);
+  }
+  return parseJson(bytes, depthMax);
+}

@@ -1,0 +1,77 @@
+/**
+ * One live feed for all who listen: a single `follow` of the runtime, matched by a trie and by
+ * root. Owns fan-out of live events. Replays (`since`) are separate follows; history is the runtime's.
+ */
+import type { Feed, FeedEvent } from "../actors/client.ts";
+import type { GatewayLogger } from "./config.ts";
+import { type SharedEvent, sharedEvent } from "./shared-event.ts";
+import { PatternTrie } from "./trie.ts";
+
+type PatternListener = (event: SharedEvent) => void;
+type RootListener = (event: FeedEvent) => void;
+
+export class Hub {
+  private readonly patterns = new PatternTrie<PatternListener>();
+  private readonly roots = new Map<string, Set<RootListener>>();
+  private following: Promise<{ stop(): void }> | undefined;
+  private readonly feed: Feed;
+  private readonly logger: GatewayLogger;
+
+  constructor(feed: Feed, logger: GatewayLogger) {
+    this.feed = feed;
+    this.logger = logger;
+  }
+
+  /** Resolves when live events flow; `listener` must be quick. The returned function ends it. */
+  async subscribe(pattern: string, listener: PatternListener): Promise<() => void> {
+    const remove = this.patterns.add(pattern, listener);
+    return this.live(remove);
+  }
+
+  /** Live events of one root. */
+  async followRoot(root: string, listener: RootListener): Promise<() => void> {
+    let set = this.roots.get(root);
+    if (set === undefined) this.roots.set(root, (set = new Set()));
+    const listeners = set;
+    listeners.add(listener);
+    return this.live(() => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.roots.get(root) === listeners) this.roots.delete(root);
+    });
+  }
+
+  async stop(): Promise<void> {
+    const following = this.following;
+    this.following = undefined;
+    if (following !== undefined) (await following.catch(() => undefined))?.stop();
+  }
+
+  private async live(remove: () => void): Promise<() => void> {
+    this.following ??= this.feed.follow({ pattern: "event.>", onEvent: (event) => this.dispatch(event) });
+    const mine = this.following;
+    try {
+      await mine;
+    } catch (error) {
+      remove();
+      if (this.following === mine) this.following = undefined;
+      throw error;
+    }
+    return remove;
+  }
+
+  private dispatch(event: FeedEvent): void {
+    const shared = sharedEvent(event);
+    this.patterns.match(event.subject, (listener) => this.guard(() => listener(shared)));
+    const listeners = this.roots.get(event.root);
+    if (listeners !== undefined) for (const listener of listeners) this.guard(() => listener(event));
+  }
+
+  /** One listener's fault must not take the event from the others. */
+  private guard(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.logger.error({ err: error }, "a live listener failed");
+    }
+  }
+}

@@ -1,0 +1,6 @@
+/** The gateway's public face: what main.ts and the tests use. */
+export { type ApiKey, parseApiKeys } from "./auth.ts";
+export { type GatewayConfig, type GatewayLimits, gatewayLimits } from "./config.ts";
+export { createGateway, type Gateway, type GatewayOptions } from "./gateway.ts";
+export { operations } from "./operations/index.ts";
+export { serverBuild } from "./uws.ts";

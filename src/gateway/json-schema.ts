@@ -1,0 +1,116 @@
+/**
+ * JSON Schemas written by users: compiled once per content (ajv, draft 2020-12 and draft-07),
+ * within bounds, and values checked against them with places. Remote references are refused.
+ */
+
+import { createRequire } from "node:module";
+import { setFlagsFromString } from "node:v8";
+import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
+import addFormatsModule from "ajv-formats";
+import { LRUCache } from "lru-cache";
+import type { Json } from "../machines/effects.ts";
+import type { TroupeError } from "../machines/errors.ts";
+import { invalid, type Problem } from "./errors.ts";
+import { hashJson } from "./json.ts";
+
+const schemaCharsMax = 256 * 1024;
+const patternCharsMax = 512;
+const compiledMax = 500;
+
+// A pattern of a user may backtrack without end; V8 then changes over to its linear engine.
+setFlagsFromString("--enable-experimental-regexp-engine-on-excessive-backtracks");
+
+export interface SchemaChecker {
+  /** Throws `invalid_input` with `place` when this is no usable schema. */
+  check(schema: Json, place: string): void;
+  /** Throws `invalid_input` with the places (below `root`) where the value departs from the schema. */
+  validate(schema: Json, value: unknown, root: string): void;
+}
+
+export function newSchemaChecker(): SchemaChecker {
+  const ajv = newAjv();
+  const compiled = new LRUCache<string, ValidateFunction>({ max: compiledMax });
+  // Schemas in records are immutable objects: by identity there is no hash to take.
+  const byIdentity = new WeakMap<object, ValidateFunction>();
+  const compile = (schema: Json, place: string): ValidateFunction => {
+    if (typeof schema !== "object" && typeof schema !== "boolean") throw unusable(place, "is not an object or boolean");
+    const known = typeof schema === "object" && schema !== null ? byIdentity.get(schema) : undefined;
+    if (known !== undefined) return known;
+    const hash = hashJson(schema);
+    let validate = compiled.get(hash);
+    if (validate === undefined) {
+      validate = compileWith(ajv, schema, place);
+      compiled.set(hash, validate);
+    }
+    if (typeof schema === "object" && schema !== null) byIdentity.set(schema, validate);
+    return validate;
+  };
+  return {
+    check: (schema, place) => void compile(schema, place),
+    validate(schema, value, root) {
+      const validate = compile(schema, `${root} schema`);
+      if (validate(value) === true) return;
+      throw invalid(
+        `${root} does not match its schema`,
+        (validate.errors ?? []).map((e) => problem(e, root)),
+      );
+    },
+  };
+}
+
+type AddFormats = (ajv: Ajv2020) => Ajv2020;
+
+function newAjv(): Ajv2020 {
+  const ajv = new Ajv2020({
+    strict: false,
+    allErrors: false,
+    addUsedSchema: false,
+    validateFormats: true,
+    logger: false,
+    code: { regExp: Object.assign(guardedPattern, { code: "guardedPattern" }) },
+  });
+  const draft7: unknown = createRequire(import.meta.url)("ajv/dist/refs/json-schema-draft-07.json");
+  ajv.addMetaSchema(draft7 as object);
+  (addFormatsModule as unknown as AddFormats)(ajv);
+  return ajv;
+}
+
+/** Patterns that V8's linear engine cannot take over are bounded by refusing nested repetition. */
+function guardedPattern(source: string, flags: string): RegExp {
+  if (source.length > patternCharsMax) throw new Error(`a pattern is longer than ${patternCharsMax} characters`);
+  const needsBacktracking = /\(\?<?[=!]|\\[1-9]|\\k</.test(source);
+  if (needsBacktracking && /[+*}]\??\)[+*{]/.test(source)) {
+    throw new Error("a pattern nests repetitions together with look-around or back-references");
+  }
+  return new RegExp(source, flags);
+}
+
+function compileWith(ajv: Ajv2020, schema: Json, place: string): ValidateFunction {
+  if (JSON.stringify(schema).length > schemaCharsMax)
+    throw unusable(place, `is larger than ${schemaCharsMax} characters`);
+  try {
+    return ajv.compile(schema as object);
+  } catch (error) {
+    throw unusable(place, `is not a usable JSON Schema: ${(error as Error).message}`);
+  } finally {
+    if (typeof schema === "object" && schema !== null) ajv.removeSchema(schema);
+  }
+}
+
+function unusable(place: string, message: string): TroupeError {
+  return invalid("A schema is not usable", [{ path: place, message }]);
+}
+
+/** `/items/0/name` → `input.items[0].name`, with the unknown or missing field's own name. */
+function problem(error: ErrorObject, root: string): Problem {
+  const tokens = error.instancePath
+    .split("/")
+    .slice(1)
+    .map((t) => t.replaceAll("~1", "/").replaceAll("~0", "~"));
+  const params = error.params as Record<string, unknown>;
+  const extra = params.missingProperty ?? params.additionalProperty ?? params.unevaluatedProperty;
+  if (typeof extra === "string") tokens.push(extra);
+  const path = root + tokens.map((t) => (/^\d+$/.test(t) ? `[${t}]` : `.${t}`)).join("");
+  const allowed = error.keyword === "enum" ? `: ${JSON.stringify(params.allowedValues)}` : "";
+  return { path, message: `${error.message ?? error.keyword}${allowed}` };
+}

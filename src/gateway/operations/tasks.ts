@@ -1,0 +1,163 @@
+/**
+ * Operations on tasks: create one of its own (outside of runs), list, read, cancel. Troupe's
+ * own shapes, snake case at the edge.
+ */
+import { z } from "zod";
+import { address, isKey } from "../../machines/address.ts";
+import type { Json } from "../../machines/effects.ts";
+import {
+  agentTypeSchema,
+  capabilitiesSchema,
+  durationMsSchema,
+  prioritySchema,
+  retrySchema,
+} from "../../machines/schema.ts";
+import { decodeCursor, encodeCursor } from "../cursors.ts";
+import { pageOf } from "../dialects/002/schema.ts";
+import { idFromKey } from "../idempotency.ts";
+import { hashJson } from "../json.ts";
+import { defineOperation, freeJson, freeObject, type OperationContext, pageFields } from "../operation.ts";
+import { type TaskView, task, taskStatuses, toTask } from "./task-shape.ts";
+import { absent, brief, named, whole } from "./values.ts";
+
+const createInput = z.strictObject({
+  task_type: agentTypeSchema.describe("The type of agent that it needs."),
+  capabilities: capabilitiesSchema.optional(),
+  input: freeJson,
+  priority: prioritySchema.optional().describe("1–10, default 5; higher goes first."),
+  dependencies: z
+    .array(z.string().min(1).max(200))
+    .max(200)
+    .optional()
+    .describe("Ids of tasks that must complete first."),
+  timeout_ms: durationMsSchema.optional().describe("For each attempt."),
+  deadline: z.iso.datetime({ offset: true }).optional(),
+  retry: retrySchema.optional(),
+  title: z.string().max(512).optional(),
+  description: z.string().max(16_384).optional(),
+  metadata: freeObject.optional(),
+});
+type CreateInput = z.output<typeof createInput>;
+
+const taskId = z.string().min(1).max(200);
+
+/** Tasks of runs are `<run>~<local>`, others their own root; neither is checked further here. */
+function keyOf(id: string): string {
+  if (!isKey(id)) throw absent("task", id);
+  return id;
+}
+
+async function shown(ctx: OperationContext, id: string, view: Json) {
+  const v = view as unknown as TaskView;
+  const [input, output] = await Promise.all([whole(ctx.runtime, v.input), whole(ctx.runtime, v.output)]);
+  return toTask(id, { ...v, input, output });
+}
+
+async function create(ctx: OperationContext, input: CreateInput) {
+  const key = ctx.idempotencyKey;
+  const id = `task_${key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.name, "tasks.create", key)}`;
+  const large = await ctx.runtime.values.offload(id, {
+    input: (input.input ?? null) as Json,
+    ...(input.metadata !== undefined && { metadata: input.metadata as Json }),
+  });
+  const { task_type: taskType, timeout_ms: timeoutMs, deadline, input: _, metadata: __, ...same } = input;
+  const command = {
+    type: "task.create",
+    taskType,
+    ...same,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(deadline !== undefined && { deadlineAt: Date.parse(deadline) }),
+    ...(large as object),
+    requestHash: hashJson(input as Json),
+  };
+  const answer = await ctx.runtime.ask(address("task", id), command, { timeoutMs: ctx.limits.askTimeoutMs });
+  return { task: await shown(ctx, id, answer.view) };
+}
+
+const common = { tags: ["tasks"], scope: "tasks:read" } as const;
+
+export const taskOperations = [
+  defineOperation({
+    ...common,
+    name: "tasks.create",
+    summary: "Create a task for an agent",
+    method: "POST",
+    path: "/v1/tasks",
+    status: 201,
+    scope: "tasks:write",
+    idempotent: true,
+    errors: ["invalid_input", "idempotency_conflict", "too_large"],
+    example: { task_type: "echo", input: { hello: "world" } },
+    input: createInput,
+    output: z.object({ task }),
+    handle: create,
+  }),
+  defineOperation({
+    ...common,
+    name: "tasks.list",
+    summary: "List tasks, newest first",
+    method: "GET",
+    path: "/v1/tasks",
+    errors: ["invalid_input"],
+    input: z.strictObject({
+      ...pageFields,
+      status: z.enum(taskStatuses).optional(),
+      task_type: z.string().min(1).max(64).optional(),
+      run_id: z.string().min(1).max(200).optional(),
+      agent: z.string().min(1).max(200).optional(),
+    }),
+    output: pageOf(task),
+    async handle(ctx, input) {
+      const where: Record<string, string> = {};
+      if (input.status !== undefined) where.status = input.status;
+      if (input.task_type !== undefined) where.taskType = input.task_type;
+      if (input.run_id !== undefined) where.runId = input.run_id;
+      if (input.agent !== undefined) where.agent = input.agent;
+      const page = await ctx.runtime.list({
+        type: "task",
+        where,
+        limit: input.limit,
+        ...(input.cursor !== undefined && { cursor: String(decodeCursor("tasks", input.cursor)) }),
+      });
+      const data = page.items.map(({ address: at, view }) => {
+        const v = view as unknown as TaskView;
+        return toTask(at.key, { ...v, input: brief(v.input), output: brief(v.output) });
+      });
+      return { data, next_cursor: page.nextCursor === null ? null : encodeCursor("tasks", page.nextCursor) };
+    },
+  }),
+  defineOperation({
+    ...common,
+    name: "tasks.get",
+    summary: "Read a task",
+    method: "GET",
+    path: "/v1/tasks/{task_id}",
+    errors: ["not_found"],
+    input: z.strictObject({ task_id: taskId }),
+    output: task,
+    async handle(ctx, input) {
+      const answer = await ctx.runtime.read(address("task", keyOf(input.task_id))).catch(named("task", input.task_id));
+      return shown(ctx, input.task_id, answer.view);
+    },
+  }),
+  defineOperation({
+    ...common,
+    name: "tasks.cancel",
+    summary: "Cancel a task",
+    method: "DELETE",
+    path: "/v1/tasks/{task_id}",
+    status: 202,
+    scope: "tasks:write",
+    errors: ["not_found", "conflict"],
+    input: z.strictObject({ task_id: taskId, reason: z.string().max(1000).optional() }),
+    output: task,
+    async handle(ctx, input) {
+      const command = { type: "task.cancel", ...(input.reason !== undefined && { reason: input.reason }) };
+      const asked = ctx.runtime.ask(address("task", keyOf(input.task_id)), command, {
+        timeoutMs: ctx.limits.askTimeoutMs,
+      });
+      const answer = await asked.catch(named("task", input.task_id));
+      return shown(ctx, input.task_id, answer.view);
+    },
+  }),
+];

@@ -1,0 +1,235 @@
+/**
+ * A small in-memory stand-in for the runtime: stored views, numbered events, a feed. It has no
+ * machines; tests put views and events in place. Integration tests use the real runtime instead.
+ */
+import { createHash } from "node:crypto";
+import type {
+  Answer,
+  AskOptions,
+  BlobRef,
+  FeedEvent,
+  HistoryPage,
+  ListPage,
+  ListQuery,
+  Runtime,
+  RuntimeStatus,
+  StoredEvent,
+} from "../../../src/actors/client.ts";
+import type { Address } from "../../../src/machines/address.ts";
+import type { Command, Json, JsonObject } from "../../../src/machines/effects.ts";
+import { TroupeError } from "../../../src/machines/errors.ts";
+import { runView, stageDefinition } from "./views.ts";
+
+type Listener = { pattern: string; onEvent: (e: FeedEvent) => void };
+
+export class FakeRuntime implements Runtime {
+  readonly views = new Map<string, JsonObject>();
+  readonly asked: { to: Address; command: Command; options: AskOptions | undefined }[] = [];
+  readonly events: FeedEvent[] = [];
+  readonly blobs = new Map<string, Uint8Array>();
+  readonly published: { subject: string; data: Json }[] = [];
+  readonly listeners = new Set<Listener>();
+  oldest = 0;
+  ready = true;
+  follows = 0;
+  /** Set by a test: called instead of the built-in handling. */
+  onAsk: ((to: Address, command: Command) => Promise<Answer> | Answer) | undefined;
+  private ids = 0;
+
+  put(type: string, key: string, view: JsonObject): void {
+    this.views.set(`${type}/${key}`, view);
+  }
+
+  putWorkflow(definition: JsonObject & { name: string; version: string }): void {
+    const { name, version } = definition;
+    const known = this.views.get(`workflow/${name}`) as { versions: Json[] } | undefined;
+    const versions = [...(known?.versions ?? []), { version, hash: "0".repeat(64), createdAt: 0 }];
+    this.put("workflow", name, {
+      name,
+      latest: version,
+      versions,
+      description: (definition["description"] as string | undefined) ?? null,
+      tags: (definition["tags"] as Json) ?? [],
+    });
+    this.put("workflow_version", `${name}~${version}`, { hash: "0".repeat(64), definition });
+  }
+
+  /** Stores an event and gives it to all who follow. */
+  emit(root: string, type: string, key: string, kind: string, name: string, data: JsonObject = {}): FeedEvent {
+    const no = this.events.filter((e) => e.root === root).length + 1;
+    const at = 1_700_000_000_000 + this.events.length;
+    const subject = `event.${root}.${type}.${kind}.${key}.${name}`;
+    const cursor = `c${this.events.length + 1}`;
+    const event: FeedEvent = { root, no, type, key, kind, name, at, data, subject, cursor };
+    this.events.push(event);
+    for (const l of [...this.listeners]) if (matches(l.pattern, subject)) l.onEvent(event);
+    return event;
+  }
+
+  async ask(to: Address, command: Command, options?: AskOptions): Promise<Answer> {
+    this.asked.push({ to, command, options });
+    if (this.onAsk !== undefined) return this.onAsk(to, command);
+    if (command.type === "run.create") return this.createRun(to, command);
+    if (command.type === "workflow.register") return this.register(to, command);
+    return this.read(to);
+  }
+
+  private createRun(to: Address, command: Command): Answer {
+    const known = this.views.get(`run/${to.key}`);
+    if (known !== undefined) {
+      const before = known["requestHash"] as Record<string, string>;
+      const now = command["requestHash"] as Record<string, string>;
+      const differs = Object.keys(now).filter((part) => now[part] !== before[part]);
+      if (differs.length > 0) throw new TroupeError("idempotency_conflict", "The key was used before", { differs });
+      return { reply: { created: false }, view: known, step: 1 };
+    }
+    const view = runView({ ...(command as unknown as JsonObject), runContext: command["context"] as Json });
+    this.put("run", to.key, view);
+    this.emit(to.key, "run", to.key, "echo", "started");
+    return { reply: { created: true }, view, step: 1 };
+  }
+
+  private register(to: Address, command: Command): Answer {
+    const definition = command["definition"] as JsonObject & { name: string; version: string };
+    if (this.views.has(`workflow_version/${definition.name}~${definition.version}`)) {
+      throw new TroupeError("already_exists", "There is another definition of this version");
+    }
+    this.putWorkflow(definition);
+    return { reply: null, view: this.views.get(`workflow/${to.key}`) as JsonObject, step: 1 };
+  }
+
+  async read(at: Address): Promise<Answer> {
+    const view = this.views.get(`${at.type}/${at.key}`);
+    if (view === undefined) throw new TroupeError("not_found", "no such actor");
+    return { reply: null, view, step: 1 };
+  }
+
+  async list(query: ListQuery): Promise<ListPage> {
+    const all = [...this.views].filter(([key]) => key.startsWith(`${query.type}/`)).reverse();
+    const wanted = all.filter(([, view]) =>
+      Object.entries(query.where ?? {}).every(([field, value]) => {
+        const own = field === "workflow" ? (view["workflow"] as JsonObject)["name"] : view[field];
+        return Array.isArray(own) ? own.includes(value) : own === value;
+      }),
+    );
+    const from = query.cursor === undefined ? 0 : Number(query.cursor);
+    const items = wanted.slice(from, from + query.limit).map(([key, view]) => ({
+      address: { type: query.type, key: key.slice(query.type.length + 1) },
+      view,
+    }));
+    const next = from + query.limit;
+    return { items, nextCursor: next < wanted.length ? String(next) : null };
+  }
+
+  async history(root: string, after: number, limit: number): Promise<HistoryPage> {
+    const all: StoredEvent[] = this.events.filter((e) => e.root === root);
+    return { events: all.slice(after, after + limit), last: all.length };
+  }
+
+  readonly feed = {
+    follow: async (options: { pattern: string; since?: string; onEvent: (e: FeedEvent) => void }) => {
+      this.follows++;
+      let position = this.events.length;
+      if (options.since !== undefined) {
+        position = Number(options.since.slice(1));
+        if (!/^c\d+$/.test(options.since)) throw new TroupeError("invalid_input", "not a cursor");
+        if (position < this.oldest) throw new TroupeError("cursor_expired", "too old", { oldest: `c${this.oldest}` });
+      }
+      while (position < this.events.length) {
+        const event = this.events[position++] as FeedEvent;
+        if (matches(options.pattern, event.subject)) options.onEvent(event);
+        if (position % 50 === 0) await Promise.resolve();
+      }
+      const listener = { pattern: options.pattern, onEvent: options.onEvent };
+      this.listeners.add(listener);
+      return { stop: () => void this.listeners.delete(listener) };
+    },
+    cursor: () => `c${this.events.length}`,
+  };
+
+  readonly values = {
+    offload: async (root: string, value: Json): Promise<Json> => {
+      const fields = value as JsonObject;
+      if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+      const out: Record<string, Json> = {};
+      for (const [key, inner] of Object.entries(fields)) {
+        const text = JSON.stringify(inner ?? null);
+        out[key] = text.length <= 65_536 ? (inner as Json) : await this.putBlob(root, Buffer.from(text));
+      }
+      return out;
+    },
+    load: async (value: Json): Promise<Json> => {
+      const ref = value as unknown as BlobRef;
+      if (typeof value !== "object" || value === null || ref.$blob === undefined) return value;
+      return JSON.parse(Buffer.from(this.blobs.get(ref.$blob.name) as Uint8Array).toString()) as Json;
+    },
+    putBytes: async (root: string, bytes: Uint8Array): Promise<BlobRef> =>
+      (await this.putBlob(root, bytes)) as unknown as BlobRef,
+    getBytes: async (ref: BlobRef) => this.blobs.get(ref.$blob.name) ?? null,
+    stream: async (ref: BlobRef) => {
+      const bytes = this.blobs.get(ref.$blob.name);
+      return bytes === undefined ? null : pieces(bytes);
+    },
+  };
+
+  private async putBlob(root: string, bytes: Uint8Array): Promise<Json> {
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const name = `${root}/${sha256.slice(0, 16)}`;
+    this.blobs.set(name, bytes);
+    return { $blob: { name, bytes: bytes.byteLength, sha256 } };
+  }
+
+  publish(subject: string, data: Json): void {
+    this.published.push({ subject, data });
+  }
+
+  async request(subject: string, data: Json, timeoutMs: number): Promise<Json> {
+    if (subject.startsWith("agent.nobody.")) throw new TroupeError("agent_unavailable", "No agent listens there");
+    return { subject, data, timeoutMs };
+  }
+
+  status(): RuntimeStatus {
+    return {
+      ready: this.ready,
+      node: "test",
+      nats: { connected: this.ready, version: "2.14.0" },
+      partitions: [{ partition: 0, state: "serving", epoch: 1, lastSeq: 1, actors: 0, dirty: 0 }],
+      hosted: [],
+      counters: {},
+    };
+  }
+
+  async secret(): Promise<Uint8Array> {
+    return new Uint8Array(32).fill(7);
+  }
+
+  newId(): string {
+    return String(++this.ids).padStart(26, "0");
+  }
+
+  now(): number {
+    return Date.now();
+  }
+}
+
+async function* pieces(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  for (let i = 0; i < bytes.byteLength; i += 128 * 1024) yield bytes.subarray(i, i + 128 * 1024);
+}
+
+function matches(pattern: string, subject: string): boolean {
+  const wanted = pattern.split(".");
+  const given = subject.split(".");
+  for (let i = 0; i < wanted.length; i++) {
+    if (wanted[i] === ">") return given.length > i;
+    if (i >= given.length || (wanted[i] !== "*" && wanted[i] !== given[i])) return false;
+  }
+  return wanted.length === given.length;
+}
+
+export const echoWorkflow = {
+  name: "echo",
+  version: "0.1.0",
+  description: "Input out again",
+  tags: ["demo"],
+  stages: [stageDefinition],
+};

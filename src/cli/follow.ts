@@ -36,13 +36,17 @@ export async function followRun(session: Session, run: Run, agedMs: number, flag
       : live
         ? livePresenter(session, run, agedMs)
         : plainPresenter(session, run);
-  const follow = new Follow(session, run.run_id, presenter, flags);
+  const ended = await detachable(session, presenter, new Follow(session, run.run_id, presenter, flags), run);
+  presenter.end(ended);
+  if (flags.out !== undefined)
+    await saveFiles(session, ended.artifacts ?? [], flags.out, (line) => presenter.say(line));
+  return ended.status === "succeeded" ? exitCodes.ok.code : exitCodes.refused.code;
+}
+
+/** Follows to the end; Ctrl-C says how to go on. */
+async function detachable(session: Session, presenter: Presenter, follow: Follow, run: Run): Promise<Run> {
   try {
-    const ended = await follow.toTheEnd(run);
-    presenter.end(ended);
-    if (flags.out !== undefined)
-      await saveFiles(session, ended.artifacts ?? [], flags.out, (line) => presenter.say(line));
-    return ended.status === "succeeded" ? exitCodes.ok.code : exitCodes.refused.code;
+    return await follow.toTheEnd(run);
   } catch (error) {
     presenter.stop();
     if (error instanceof Interrupted) {

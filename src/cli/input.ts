@@ -3,9 +3,16 @@
  * they are put together. Nothing here talks to the server.
  */
 import { readFile } from "node:fs/promises";
+import { addAbortSignal } from "node:stream";
 import { localError } from "./artifacts.ts";
 import { usageError } from "./exit.ts";
 import type { InputStream } from "./io.ts";
+
+/** Where `-` reads from, and what breaks off the reading. */
+export interface Source {
+  readonly io: { readonly stdin: InputStream };
+  readonly stop: AbortSignal;
+}
 
 export interface InputFlags {
   /** JSON, `@file` or `-` (stdin). */
@@ -17,20 +24,20 @@ export interface InputFlags {
 }
 
 /** The input, or undefined when no flag gives one. Throws a usage error. */
-export async function readInput(flags: InputFlags, stdin: InputStream): Promise<unknown> {
+export async function readInput(flags: InputFlags, source: Source): Promise<unknown> {
   if (flags.input === "-" && flags.file === "-") throw usageError("--input and --file cannot both read from stdin");
-  let input = flags.input === undefined ? undefined : await readJson(flags.input, stdin, "--input");
+  let input = flags.input === undefined ? undefined : await readJson(flags.input, source, "--input");
   if (flags.file === undefined && (flags.set ?? []).length === 0) return input;
   input ??= {};
   if (!isObject(input)) throw usageError("--file and --set need an --input that is a JSON object");
-  if (flags.file !== undefined) input.text = await readText(flags.file, stdin);
+  if (flags.file !== undefined) input.text = await readText(flags.file, source);
   for (const assignment of flags.set ?? []) assign(input, assignment);
   return input;
 }
 
 /** JSON as it stands, from `@file`, or from stdin by `-`. */
-export async function readJson(source: string, stdin: InputStream, flag: string): Promise<unknown> {
-  const text = source === "-" || source.startsWith("@") ? await readText(source.replace(/^@/, ""), stdin) : source;
+export async function readJson(from: string, source: Source, flag: string): Promise<unknown> {
+  const text = from === "-" || from.startsWith("@") ? await readText(from.replace(/^@/, ""), source) : from;
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
@@ -41,11 +48,13 @@ export async function readJson(source: string, stdin: InputStream, flag: string)
 }
 
 /** A UTF-8 text file, or stdin by `-`. */
-export async function readText(path: string, stdin: InputStream): Promise<string> {
+export async function readText(path: string, source: Source): Promise<string> {
   const content =
     path === "-"
-      ? await readAll(stdin)
-      : await readFile(path).catch((error: unknown) => Promise.reject(localError(error, path)));
+      ? await readAll(source)
+      : await readFile(path, { signal: source.stop }).catch((error: unknown) =>
+          Promise.reject(localError(error, path)),
+        );
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(content);
   } catch {
@@ -53,8 +62,9 @@ export async function readText(path: string, stdin: InputStream): Promise<string
   }
 }
 
-async function readAll(stdin: InputStream): Promise<Uint8Array> {
+async function readAll({ io, stop }: Source): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
+  const stdin = addAbortSignal(stop, io.stdin);
   for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks);
 }

@@ -152,6 +152,13 @@ describe("how it ends", () => {
     expect(await cli(["start"], { start: () => Promise.resolve(7) }).code).toBe(7);
   });
 
+  test("Ctrl-C while stdin is read is 130", async () => {
+    const one = cli(["run", "echo", "--input", "-", ...at()]);
+    one.interrupt();
+    expect(await one.code).toBe(130);
+    expect(stub.requests).toEqual([]);
+  });
+
   test("Ctrl-C during a request is 130", async () => {
     const asked = new Promise<void>((resolve) => stub.routes.set("GET /v1/status", () => resolve()));
     const one = cli(["status", ...at()]);

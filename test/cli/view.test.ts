@@ -53,8 +53,9 @@ describe("the live view", () => {
   });
 
   test("a stage that waits for a human says so", () => {
-    const stages = [{ name: "approve", status: "waiting_human" }];
-    expect(runLines({ ...view, run: { ...run, stages } }, plain)[1]).toBe("  ? approve  waits for you");
+    const stages = [{ name: "approve", status: "waiting", count: 1 }];
+    const checkpoints = [{ checkpoint_id: "c", status: "required" }];
+    expect(runLines({ ...view, run: { ...run, stages, checkpoints } }, plain)[1]).toBe("  ? approve  waits for you");
   });
 
   test("what others wrote cannot command the terminal", () => {

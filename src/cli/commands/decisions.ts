@@ -25,7 +25,7 @@ export async function decide(
   flags: DecisionFlags,
 ): Promise<number> {
   const note = flags.note === undefined ? {} : { note: flags.note };
-  const given = flags.input === undefined ? undefined : await readJson(flags.input, session.io.stdin, "--input");
+  const given = flags.input === undefined ? undefined : await readJson(flags.input, session, "--input");
   if (kind === "input" && (given === undefined) === (flags.text === undefined)) {
     throw usageError("give --input JSON or --text TEXT", "See what is asked for with `troupe runs show`.");
   }

@@ -23,7 +23,7 @@ const startTimeoutMs = 300_000;
 
 export async function run(session: Session, workflow: string, flags: RunFlags): Promise<number> {
   const labels = readPairs(flags.label ?? [], "--label");
-  const input = await readInput(flags, session.io.stdin);
+  const input = await readInput(flags, session);
   const body = {
     workflow: parseWorkflow(workflow),
     input: input ?? {},

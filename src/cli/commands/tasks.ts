@@ -67,7 +67,7 @@ export interface CreateFlags {
 export async function create(session: Session, flags: CreateFlags): Promise<number> {
   const body = {
     task_type: flags.type,
-    input: flags.input === undefined ? {} : await readJson(flags.input, session.io.stdin, "--input"),
+    input: flags.input === undefined ? {} : await readJson(flags.input, session, "--input"),
     ...(flags.priority === undefined ? {} : { priority: flags.priority }),
     ...(flags.taskTimeout === undefined ? {} : { timeout_ms: flags.taskTimeout }),
     ...(flags.title === undefined ? {} : { title: flags.title }),

@@ -51,7 +51,7 @@ function stageRow(stage: Record<string, unknown>): string[] {
 
 /** Registers the definition in a JSON file; the same one again changes nothing. */
 export async function register(session: Session, file: string, flags: { json?: boolean }): Promise<number> {
-  const definition = anyObject.safeParse(await readJson(file === "-" ? "-" : `@${file}`, session.io.stdin, file));
+  const definition = anyObject.safeParse(await readJson(file === "-" ? "-" : `@${file}`, session, file));
   const name = definition.success ? definition.data.name : undefined;
   if (!definition.success || typeof name !== "string" || name === "") {
     throw usageError(`${file} holds no workflow definition`, "It is a JSON object with name, version and stages.");

@@ -21,11 +21,16 @@ export function pagedOf<T>(items: readonly T[]): Paged<T> {
   return { length: items.length, pages };
 }
 
-/** `length` times the same value; full pages are shared. */
-export function pagedFill<T>(length: number, value: T): Paged<T> {
-  const full = new Array<T>(pageSize).fill(value);
-  const pages: T[][] = [];
-  for (let left = length; left > 0; left -= pageSize) pages.push(left >= pageSize ? full : full.slice(0, left));
+/** The list made `length` long (not shorter) with `value`. Copies the list of pages once. */
+export function pagedExtend<T>(list: Paged<T>, length: number, value: T): Paged<T> {
+  if (length <= list.length) return list;
+  const pages = [...list.pages];
+  for (let have = list.length; have < length; ) {
+    const last = have % pageSize === 0 ? [] : (pages.pop() ?? []);
+    const room = Math.min(pageSize - last.length, length - have);
+    pages.push([...last, ...new Array<T>(room).fill(value)]);
+    have += room;
+  }
   return { length, pages };
 }
 

@@ -93,24 +93,24 @@ export function given(definition: ActorDefinition, self: string, commands: reado
 
 /** Effects without their data, as a story: `emit completed`, `send run/r1 run.finish_task`, … */
 export function story(effects: readonly Effect[]): string[] {
-  return effects.map((e) => {
-    switch (e.type) {
-      case "send":
-        return `send ${e.to.type}/${e.to.key} ${e.command.type}`;
-      case "emit":
-        return `emit ${e.name}`;
-      case "remind":
-        return `remind ${e.name} at ${e.at}`;
-      case "forget":
-        return `forget ${e.name}`;
-      case "execute":
-        return `execute ${e.id}`;
-      case "settle":
-        return `settle ${e.id}`;
-      case "reply":
-        return `reply ${JSON.stringify(e.value)}`;
-      case "refuse":
-        return `refuse ${e.code}`;
-    }
-  });
+  return effects.map(told);
+}
+
+function told(e: Effect): string {
+  switch (e.type) {
+    case "send":
+      return `send ${e.to.type}/${e.to.key} ${e.command.type}`;
+    case "emit":
+    case "forget":
+      return `${e.type} ${e.name}`;
+    case "remind":
+      return `remind ${e.name} at ${e.at}`;
+    case "execute":
+    case "settle":
+      return `${e.type} ${e.id}`;
+    case "reply":
+      return `reply ${JSON.stringify(e.value)}`;
+    case "refuse":
+      return `refuse ${e.code}`;
+  }
 }

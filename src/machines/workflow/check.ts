@@ -167,16 +167,21 @@ class Checker {
   #template(template: Json, place: string, names: Names): void {
     eachTemplateString(template, (source, within) => {
       const segments = splitTemplate(source);
-      if ("error" in segments) return this.#add(place + within, segments.error);
-      for (const segment of segments) {
-        if ("expression" in segment) this.#expression(segment.expression, place + within, names);
+      if ("error" in segments) this.#add(place + within, segments.error);
+      else {
+        for (const segment of segments) {
+          if ("expression" in segment) this.#expression(segment.expression, place + within, names);
+        }
       }
     });
   }
 
   #expression(expression: string, place: string, names: Names, wanted?: "bool" | "list"): void {
     const checked = checkExpression(expression);
-    if (!checked.ok) return this.#add(place, checked.error);
+    if (!checked.ok) {
+      this.#add(place, checked.error);
+      return;
+    }
     if (wanted !== undefined && checked.type !== "dyn" && !checked.type.startsWith(wanted)) {
       this.#add(place, `gives ${checked.type}, not ${wanted}`);
     }

@@ -23,6 +23,8 @@ export interface PlannedStage {
   /** How many stages this one waits for. */
   readonly unmet: number;
   readonly uses: Uses;
+  /** Nobody takes its output. */
+  readonly terminal: boolean;
   /** Runs only as a compensation. */
   readonly undo: boolean;
   /** The stage that undoes this one. */
@@ -71,6 +73,7 @@ export function compilePlan(definition: WorkflowDefinition): Plan {
     for (const dependency of list) dependents[dependency]?.push(i);
   });
   const undoes = undoOwners(stages, index);
+  const taken = new Set(dependencies.flat());
   const planned = stages.map((stage, i): PlannedStage => {
     const undo = isUndo(stage);
     const inputs = undo ? [undoes.get(i) ?? []].flat() : (dependencies[i] ?? []);
@@ -80,13 +83,13 @@ export function compilePlan(definition: WorkflowDefinition): Plan {
       dependents: dependents[i] ?? [],
       unmet: waitsFor[i]?.size ?? 0,
       uses: stageUses(stage, inputs, index),
+      terminal: !undo && !taken.has(i),
       undo,
       compensate: compensation(stage, index),
     };
   });
-  const taken = new Set(dependencies.flat());
   const own = planned.flatMap((stage, i) => (stage.undo ? [] : [i]));
-  const terminals = own.filter((i) => !taken.has(i));
+  const terminals = own.filter((i) => planned[i]?.terminal);
   return {
     stages: planned,
     index,

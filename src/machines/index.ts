@@ -1,0 +1,41 @@
+/**
+ * The domain's front door: the actors there are, their schemas, and the pure functions that the
+ * other houses use.
+ */
+import { agentDefinition } from "./agent/machine.ts";
+import type { ActorDefinition } from "./definition.ts";
+import { runDefinition } from "./run/definition.ts";
+import { taskDefinition } from "./task/machine.ts";
+import { workflowDefinition, workflowVersionDefinition } from "./workflow/machine.ts";
+
+/** All types of actors. */
+export const definitions: readonly ActorDefinition[] = [
+  runDefinition,
+  taskDefinition,
+  agentDefinition,
+  workflowDefinition,
+  workflowVersionDefinition,
+];
+
+export * from "./address.ts";
+export type { AgentCommand, AgentContext } from "./agent/schema.ts";
+export { agentCommandSchema, agentRegisterSchema } from "./agent/schema.ts";
+export type { ActorDefinition, IndexFields, Snapshot } from "./definition.ts";
+export type { Command, Effect, Json, JsonObject, StepMeta } from "./effects.ts";
+export * from "./errors.ts";
+export { checkExpression, evaluate } from "./expression.ts";
+export { type BlobRef, canonicalJson, inlineBytesMax, isBlobRef, jsonSize, refAt } from "./json.ts";
+export { runView } from "./run/definition.ts";
+export { type Resolution, resolveStage } from "./run/resolve.ts";
+export type { Checkpoint, RunCommand, RunContext, RunStatus } from "./run/schema.ts";
+export { outputStage, runCommandSchema, runCreateSchema, runDecideSchema, taskAddress } from "./run/schema.ts";
+export { scopeOf } from "./run/scope.ts";
+export type { ArtifactEntry, Cost, Failure, Retry } from "./schema.ts";
+export { type Issue, issuesOf } from "./schema.ts";
+export type { Outcome, TaskCommand, TaskContext } from "./task/schema.ts";
+export { outcomeSchema, taskCommandSchema, taskCreateSchema } from "./task/schema.ts";
+export { describeIssues, type ParsedWorkflow, parseWorkflow } from "./workflow/check.ts";
+export type { WorkflowContext, WorkflowVersionContext } from "./workflow/machine.ts";
+export { versionAddress } from "./workflow/machine.ts";
+export type { Stage, WorkflowDefinition } from "./workflow/schema.ts";
+export { workflowNameSchema, workflowRegisterSchema, workflowSchema } from "./workflow/schema.ts";

@@ -135,6 +135,7 @@ export class Node {
       },
       deliverMail: (to, from, letters) => this.deliverMail(to, from, letters),
       announce: this.#options.announce,
+      holdsLease: () => this.membership.holds,
       isLive: (boot) => this.membership.isLive(boot),
       onStopped: (number, cause) => this.#stopped(number, cause),
     });

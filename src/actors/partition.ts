@@ -20,12 +20,12 @@ import { Housekeeping } from "./housekeeping.ts";
 import { type AskItem, Inbox, type Item } from "./inbox.ts";
 import { type Logger, limits, type RuntimeSettings } from "./limits.ts";
 import type { Place, Row } from "./listing.ts";
-import { Loader } from "./loader.ts";
+import { Loader, StoreFault } from "./loader.ts";
 import { MailPump } from "./mail.ts";
 import { ReminderHeap } from "./reminders.ts";
 import { PartitionState } from "./state.ts";
 import type { Stepper } from "./step.ts";
-import { completeIndex, takeOver } from "./takeover.ts";
+import { completeIndex, ownerAtEnd, takeOver } from "./takeover.ts";
 import type { Work } from "./work.ts";
 
 export interface PartitionEnvironment {
@@ -44,6 +44,8 @@ export interface PartitionEnvironment {
   announce(events: readonly StoredEvent[]): void;
   /** False when the process of that boot is known to be gone. */
   isLive(boot: string): boolean;
+  /** False when this node's lease ran out by its own clock: nothing may be read from memory then. */
+  holdsLease(): boolean;
   /** The partition stopped by itself: lost to another owner, or by a fault that needs an operator. */
   onStopped(partition: number, cause: "lost" | Error): void;
 }
@@ -131,11 +133,13 @@ export class Partition {
   }
 
   ask(item: AskItem): void {
-    if (this.phase === "stopped") return item.fail(moved(this.number));
+    if (this.phase === "stopped") {
+      item.fail(moved(this.number));
+      return;
+    }
     if (this.#inbox.size >= limits.inboxAsksMax) {
-      return item.fail(
-        new TroupeError("overloaded", `Partition ${this.number} has ${limits.inboxAsksMax} commands waiting.`),
-      );
+      item.fail(new TroupeError("overloaded", `Partition ${this.number} has ${limits.inboxAsksMax} commands waiting.`));
+      return;
     }
     this.#inbox.push(item);
     this.#wake();
@@ -167,7 +171,8 @@ export class Partition {
 
   /** The actor's committed view. Throws `not_found`. */
   async read(address: Address): Promise<Answer> {
-    const entry = this.#loader.resident(address) ?? (await this.#loadEntry(address));
+    if (!this.#env.holdsLease()) throw new TroupeError("unavailable", "This node's lease has run out; another may own the partition.");
+    const entry = this.#loader.resident(address) ?? (await this.#guard(this.#loadEntry(address)));
     if (entry?.snapshot === undefined || entry.snapshot === null) {
       throw new TroupeError("not_found", `There is no ${address.type} ${address.key}.`);
     }
@@ -187,6 +192,19 @@ export class Partition {
   }
 
   async history(root: string, after: number, limit: number): Promise<HistoryPage> {
+    return this.#guard(this.#history(root, after, limit));
+  }
+
+  /** What reading the store brought to light is the partition's affair; who asked only tries again. */
+  #guard<T>(reading: Promise<T>): Promise<T> {
+    return reading.catch((error: Error) => {
+      if (error instanceof TroupeError) throw error;
+      this.#fault(error);
+      throw moved(this.number);
+    });
+  }
+
+  async #history(root: string, after: number, limit: number): Promise<HistoryPage> {
     const history = await this.#loader.loadHistory(root);
     const { last } = history;
     const events: StoredEvent[] = [];
@@ -239,7 +257,19 @@ export class Partition {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
+  /** A record that contradicts the journal may only mean that another owner is at work: the journal's end tells. */
   #fault(error: Error): void {
+    if (!(error instanceof StoreFault)) {
+      this.#fail(error);
+      return;
+    }
+    void ownerAtEnd(this.#env.bus, this.#env.codec, this.state, this.#env.boot).then(
+      (ours) => (ours ? this.#fail(error) : this.#lose()),
+      () => this.#fail(error),
+    );
+  }
+
+  #fail(error: Error): void {
     if (this.phase === "stopped") return;
     this.#env.logger.error(
       { partition: this.number, err: error },
@@ -365,7 +395,11 @@ export class Partition {
       else rest.push(item);
     }
     if (kind === "full") this.#inbox.unshift(rest);
-    if (kind !== "lost") return;
+    if (kind === "lost") this.#lose();
+  }
+
+  #lose(): void {
+    if (this.phase === "stopped") return;
     this.#env.logger.warn({ partition: this.number }, "another node owns the partition now");
     this.#stop();
     this.#env.onStopped(this.number, "lost");

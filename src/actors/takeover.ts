@@ -168,6 +168,14 @@ function replay(env: TakeoverEnvironment, group: DecodedGroup, newer: boolean): 
   }
 }
 
+/** True when the journal ends with a message of this very ownership. */
+export async function ownerAtEnd(bus: Bus, codec: Codec, state: PartitionState, boot: string): Promise<boolean> {
+  const last = await bus.journal.last(state.partition);
+  if (last === null) return false;
+  const { body } = decodeGroup(codec, last.bytes);
+  return body.owner === null ? body.epoch === state.epoch : body.owner === boot;
+}
+
 /** What the scan of the records found out about one actor that is not in memory. */
 export interface PassiveActor {
   readonly address: Address;

@@ -18,7 +18,7 @@ export type Decision =
 
 /** Shows the checkpoint and asks until there is a decision. Aborted by `signal` (its reason is thrown). */
 export async function askDecision(session: Session, checkpoint: Checkpoint, signal: AbortSignal): Promise<Decision> {
-  const form = formOf(checkpoint.required_schema);
+  const form = formOf(checkpoint.required_schema, draftOf(checkpoint.instructions ?? ""));
   session.printAll(checkpointLines(checkpoint, session.canvas));
   const { paint } = session;
   const key = (letter: string, rest: string): string => `${paint("bold", `[${letter}]`)}${rest}`;
@@ -76,8 +76,17 @@ const schemaShape = z.looseObject({
     .optional(),
 });
 
+/**
+ * What is to be edited, by convention: what follows the first paragraph of the instructions
+ * ("Read the draft…\n\n<draft>"). The human sees it in the editor before it is sent.
+ */
+export function draftOf(instructions: string): string {
+  const cut = /\r?\n[ \t]*\r?\n/.exec(instructions);
+  return cut === null ? "" : instructions.slice(cut.index + cut[0].length).trim();
+}
+
 /** A schema with one text field is answered with plain text, any other with JSON; no schema takes no input. */
-export function formOf(schema: unknown): InputForm | null {
+export function formOf(schema: unknown, draft = ""): InputForm | null {
   if (schema === null || schema === undefined) return null;
   const shape = schemaShape.safeParse(schema);
   const properties = Object.entries(shape.success ? (shape.data.properties ?? {}) : {});
@@ -88,11 +97,15 @@ export function formOf(schema: unknown): InputForm | null {
       : properties.find(([name]) => required.length === 1 && required[0] === name);
   if (only !== undefined && only[1].type === "string") {
     const [name, field] = only;
-    return { label: name, draft: asText(field.default), parse: (text) => ({ [name]: text.replace(/\n$/, "") }) };
+    return {
+      label: name,
+      draft: asText(field.default) || draft,
+      parse: (text) => ({ [name]: text.replace(/\n$/, "") }),
+    };
   }
   const whole = shape.success ? shape.data.default : undefined;
   if (shape.success && shape.data.type === "string") {
-    return { label: "input", draft: asText(whole), parse: (text) => text.replace(/\n$/, "") };
+    return { label: "input", draft: asText(whole) || draft, parse: (text) => text.replace(/\n$/, "") };
   }
   const empty = Object.fromEntries(properties.map(([name, field]) => [name, field.default ?? null]));
   return { label: "input", draft: JSON.stringify(whole ?? empty, null, 2), parse: parseJson };
@@ -113,6 +126,10 @@ async function askInput(session: Session, lines: LineReader, form: InputForm): P
   }
   if (text === null || text.trim() === "") {
     session.print("nothing given");
+    return undefined;
+  }
+  if (text.trim() === form.draft.trim()) {
+    session.print("nothing changed");
     return undefined;
   }
   const value = form.parse(text);

@@ -17,8 +17,8 @@ const checkpoint = {
   checkpoint_id: "c1",
   status: "required",
   title: "Publish it?",
-  instructions: "Read it first.",
-  required_schema: { type: "object", properties: { summary: { type: "string", default: "old" } } },
+  instructions: "Read it first.\n\nold",
+  required_schema: { type: "object", properties: { summary: { type: "string" } } },
 };
 
 function openCheckpoint(): void {

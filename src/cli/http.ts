@@ -93,8 +93,8 @@ export class Api {
       });
       const text = await response.text().catch((error: unknown) => Promise.reject(this.broken(error, limit.signal)));
       if (!response.ok) throw refusal(response.status, response.headers, text);
-      const parsed = shape.safeParse(parseJson(text));
-      if (parsed.success) return parsed.data;
+      const answer = checked(shape, parseJson(text));
+      if (answer !== undefined) return answer;
       throw new CliError("unreachable", `${method} ${path} gave an answer that this client does not understand`, {
         code: "unexpected_answer",
         advice: `Check that a Troupe server of this version stands behind ${this.options.base.href}.`,
@@ -180,6 +180,11 @@ export function refusal(status: number, headers: { get(name: string): string | n
     ...(correlationId === null || correlationId === undefined ? {} : { correlationId }),
     ...(advice === undefined ? {} : { advice }),
   });
+}
+
+/** The value as it came, when it has the shape (shapes do not change values); undefined otherwise. */
+export function checked<T extends z.ZodType>(shape: T, value: unknown): z.infer<T> | undefined {
+  return shape.safeParse(value).success ? (value as z.infer<T>) : undefined;
 }
 
 export function parseJson(text: string): unknown {

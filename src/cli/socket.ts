@@ -7,7 +7,7 @@ import type { z } from "zod";
 import type { Clock } from "../bus/clock.ts";
 import { CliError } from "./exit.ts";
 import type { Api } from "./http.ts";
-import { parseJson, refusal, unreachable } from "./http.ts";
+import { checked, parseJson, refusal, unreachable } from "./http.ts";
 import { Reconnect } from "./reconnect.ts";
 import { type FeedEvent, socketMessageShape } from "./shapes.ts";
 
@@ -102,9 +102,8 @@ function receive(
   reconnect: Reconnect,
   socket: WebSocket,
 ): CliError | null {
-  const parsed = socketMessageShape.safeParse(parseJson(text));
-  if (!parsed.success) return null;
-  const message = parsed.data;
+  const message = checked(socketMessageShape, parseJson(text));
+  if (message === undefined) return null;
   if (message.type === "error") return refused(message.error);
   if (message.cursor !== null && message.cursor !== undefined) position.cursor = message.cursor;
   if (message.type === "subscribed") {

@@ -6,7 +6,7 @@ import { createParser } from "eventsource-parser";
 import type { Clock } from "../bus/clock.ts";
 import { CliError } from "./exit.ts";
 import type { Api } from "./http.ts";
-import { parseJson, unreachable } from "./http.ts";
+import { checked, parseJson, unreachable } from "./http.ts";
 import { Reconnect } from "./reconnect.ts";
 import { endsRun, eventShape, isEnded, type RunEvent, runShape } from "./shapes.ts";
 
@@ -79,8 +79,8 @@ async function readOnce(
   const signal = AbortSignal.any([stop, silence.signal]);
   const parser = createParser({
     onEvent({ id, data }) {
-      const event = eventShape.safeParse(parseJson(data));
-      if (event.success) onMessage(id, event.data);
+      const event = checked(eventShape, parseJson(data));
+      if (event !== undefined) onMessage(id, event);
     },
   });
   try {

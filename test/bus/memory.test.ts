@@ -5,9 +5,9 @@ import { MemoryClock } from "../../src/bus/memory/clock.ts";
 import type { Fault } from "../../src/bus/memory/faults.ts";
 import { systemClock } from "../../src/bus/system-clock.ts";
 import { busContract } from "./contract.ts";
+import { text } from "./contract-support.ts";
 
 const layout = { partitions: 4, streams: 2, replicas: 1 } as const;
-const text = (value: string) => new TextEncoder().encode(value);
 
 busContract("memory", {
   async open() {

@@ -6,11 +6,10 @@ import { parseAck } from "../../src/bus/nats/store.ts";
 import { requireServerVersion } from "../../src/bus/nats/version.ts";
 import { startNatsServer, type TestNatsServer } from "../support/nats-server.ts";
 import { until } from "../support/until.ts";
-import { busContract, seqOf } from "./contract.ts";
+import { busContract } from "./contract.ts";
+import { read, seqOf, text } from "./contract-support.ts";
 
 const layout = { partitions: 4, streams: 2, replicas: 1 } as const;
-const text = (value: string) => new TextEncoder().encode(value);
-const read = (bytes: Uint8Array | undefined) => new TextDecoder().decode(bytes);
 
 busContract("nats", {
   async open() {
@@ -224,6 +223,25 @@ describe("nats: a server that dies and comes back", () => {
       }
     }
     expect(seqs).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+  });
+
+  it("a frozen server: unknown at the time-out; what it then stores late is found, not doubled", async () => {
+    const before = (await bus.journal.last(2))?.seq ?? 0;
+    const seen: string[] = [];
+    const from = (await bus.journal.bounds(0)).lastSeq + 1;
+    const follower = await other.journal.follow(0, from, (m) => seen.push(read(m.bytes)));
+    process.kill(server.pid, "SIGSTOP");
+    const outcome = await bus.journal.append(2, text("frozen"), before);
+    expect(outcome).toMatchObject({ kind: "unknown", reason: "no answer in time" });
+    process.kill(server.pid, "SIGCONT");
+    const { seq } = await persist(2, "frozen", before);
+    expect((await bus.journal.last(2))?.seq).toBe(seq);
+    await until(() => seen.length > 0, 10_000, "the follower");
+    const next = seqOf(await bus.journal.append(2, text("next"), seq));
+    await until(() => seen.length > 1, 10_000, "the follower");
+    expect(seen).toEqual(["frozen", "next"]);
+    expect(next).toBe(seq + 1);
+    await follower.stop();
   });
 
   async function persist2(partition: number, body: Uint8Array, expected: number): Promise<{ seq: number }> {

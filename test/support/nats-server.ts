@@ -4,11 +4,11 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findServer, howToGet } from "../../src/bus/server/find.ts";
 
 export interface TestNatsServer {
   readonly url: string;
@@ -34,16 +34,16 @@ export interface TestNatsOptions {
 
 const READY_MS = 20_000;
 
-/** Where the tests' nats-server lies: NATS_SERVER_BIN, the packaged one, or the fetched one. */
-export function natsServerBinary(): string {
-  const modules = join(import.meta.dirname, "..", "..", "node_modules");
-  const candidates = [
-    process.env.NATS_SERVER_BIN,
-    join(modules, "@eplightning", `nats-server-${process.platform}-${process.arch}`, "bin", "nats-server"),
-    join(modules, ".troupe", "nats-server"),
-  ];
-  const found = candidates.find((path) => path !== undefined && path !== "" && existsSync(path));
-  if (found === undefined) throw new Error("No nats-server for the tests: set NATS_SERVER_BIN to its path.");
+let found: Promise<string> | undefined;
+
+/** The nats-server that Troupe itself would start: NATS_SERVER_BIN, PATH, the packaged one. */
+export function natsServerBinary(): Promise<string> {
+  found ??= (async () => {
+    const { NATS_SERVER_BIN = "", PATH = "" } = process.env;
+    const search = await findServer({ natsServerBin: NATS_SERVER_BIN, searchPath: PATH });
+    if (!search.found) throw new Error(howToGet(search.skipped));
+    return search.found.bin;
+  })();
   return found;
 }
 
@@ -78,6 +78,25 @@ export async function startNatsServer(options: TestNatsOptions = {}): Promise<Te
   };
 }
 
+/** Three servers with JetStream and routes between them, on loopback. */
+export async function startNatsCluster(size = 3): Promise<TestNatsServer[]> {
+  const ports: number[] = [];
+  for (let i = 0; i < size; i++) ports.push(await freePort());
+  const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
+  return Promise.all(
+    ports.map((port, i) =>
+      startNatsServer({
+        extra: `server_name: n${i}
+cluster {
+  name: troupe-test
+  listen: "127.0.0.1:${port}"
+  routes: [${routes}]
+}`,
+      }),
+    ),
+  );
+}
+
 function configuration(port: number, directory: string, options: TestNatsOptions): string {
   const jetstream = `jetstream {
   store_dir: ${JSON.stringify(join(directory, "data"))}
@@ -95,7 +114,7 @@ ${options.extra ?? ""}
 }
 
 async function launch(config: string, port: number): Promise<ChildProcess> {
-  const child = spawn(natsServerBinary(), ["-c", config], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(await natsServerBinary(), ["-c", config], { stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   child.stderr?.on("data", (chunk: Buffer) => {
     log = (log + chunk.toString()).slice(-4_000);

@@ -46,6 +46,9 @@ export async function connectNats(options: NatsOptions): Promise<NatsBus> {
     version = nc.info?.version ?? version;
     logger.info({ connected, server: nc.getServer() }, connected ? "NATS reconnected" : "NATS connection lost");
   });
+  void nc.closed().then((err) => {
+    if (!closing) logger.error({ err }, "NATS connection ended for good; restart this node");
+  });
   const close = async () => {
     closing = true;
     clock.stop();

@@ -63,7 +63,7 @@ function connectionOptions(options: NatsOptions): NodeConnectionOptions {
     // A password that is being changed on the server must not end a node for ever.
     ignoreAuthErrorAbort: true,
     timeout: 5_000,
-    pingInterval: 5_000,
+    pingInterval: 3_000,
     maxPingOut: 2,
     ...credentialsOf(servers[0] ?? ""),
     ...authentication(options),

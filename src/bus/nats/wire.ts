@@ -1,5 +1,6 @@
 /** Port Wire over core NATS. */
 import type { Msg } from "@nats-io/transport-node";
+import { BusError } from "../bus.ts";
 import type { Wire, WireMessage, WireReply, WireSubscription } from "../wire.ts";
 import type { BusLogger } from "./options.ts";
 import type { Requests } from "./requests.ts";
@@ -41,8 +42,13 @@ export class NatsWire implements Wire {
     return { unsubscribe: () => subscription.unsubscribe() };
   }
 
+  /** Throws BusError `unreachable` when the connection breaks meanwhile. */
   async flush(): Promise<void> {
-    await this.requests.nc.flush();
+    try {
+      await this.requests.nc.flush();
+    } catch (cause) {
+      throw new BusError("unreachable", "The connection to NATS broke before everything was sent.", { cause });
+    }
   }
 
   onConnection(listener: (connected: boolean) => void): void {

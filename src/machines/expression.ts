@@ -5,9 +5,10 @@
  */
 import { Environment } from "@marcbachmann/cel-js";
 import type { Json, JsonObject } from "./effects.ts";
+import { Budget, meter } from "./expression/budget.ts";
 import { type Names, readNames } from "./expression/names.ts";
 import { NeedsValues, Outside, wrapScope } from "./expression/outside.ts";
-import { toJson } from "./expression/result.ts";
+import { resultToJson } from "./expression/result.ts";
 
 /** What an expression may name. `item` and `index` exist only for a stage with `for_each`. */
 export const scopeNames = ["input", "context", "run", "stages", "item", "index"] as const;
@@ -89,9 +90,14 @@ function compileNew(expression: string): Program {
     if ("error" in names) return refused(names.error);
     const result = parsed.check();
     if (!result.valid) return refused(describe(result.error, expression));
+    const budget = new Budget();
+    meter(parsed.ast, budget);
     return {
       checked: { ok: true, type: result.type ?? "dyn", ...names },
-      run: (scope) => parsed(scope),
+      run(scope) {
+        budget.renew();
+        return parsed(scope);
+      },
     };
   } catch (error) {
     return refused(describe(error, expression));
@@ -112,7 +118,7 @@ export function evaluate(expression: string, scope: JsonObject): Evaluation {
   if (!program.checked.ok) return { error: program.checked.error };
   const wrapped = wrapScope(scope, program.checked);
   try {
-    const value = toJson(program.run(wrapped.scope), wrapped.unwrap);
+    const value = resultToJson(program.run(wrapped.scope), wrapped.unwrap);
     // A comparison can come out false without an error although it met an outside value.
     if (wrapped.met() && program.checked.compares) return { needsValues: true };
     return { value };

@@ -45,6 +45,27 @@ export function jsonSize(value: Json | undefined): number {
   return value === undefined ? 0 : JSON.stringify(value).length;
 }
 
+/** True when the JSON text is longer than `max` characters; looks no further than it must. */
+export function isLarger(value: Json | undefined, max: number): boolean {
+  const size = { left: max };
+  take(value, size);
+  return size.left < 0;
+}
+
+function take(value: Json | undefined, size: { left: number }): void {
+  if (size.left < 0 || value === undefined) return;
+  if (typeof value === "string") size.left -= value.length + 2;
+  else if (typeof value !== "object" || value === null) size.left -= String(value).length;
+  else {
+    size.left -= 2;
+    for (const [key, v] of Object.entries(value)) {
+      if (size.left < 0) return;
+      size.left -= Array.isArray(value) ? 1 : key.length + 4;
+      take(v, size);
+    }
+  }
+}
+
 export function sameJson(a: unknown, b: unknown): boolean {
   return a === b || canonicalJson(a) === canonicalJson(b);
 }

@@ -50,6 +50,10 @@ function visit(value: unknown, found: Found): void {
     return;
   }
   if (mayHang(node)) found.compares = true;
+  if (node.op === "rcall" && node.args[0] === "matches" && !node.args[2].every(isScalarLiteral)) {
+    // A pattern from data could take exponential time.
+    found.error ??= `matches() needs a literal pattern, at character ${node.start + 1}`;
+  }
   visit(node.args, found);
 }
 
@@ -61,6 +65,9 @@ function stageNamed(node: ASTNode): string | undefined {
   if (typeof right === "string") return right;
   return right.op === "value" && typeof right.args === "string" ? right.args : undefined;
 }
+
+/** Longer texts may be kept outside; then equality with one is not safely false. */
+const literalCharsMax = 256;
 
 /**
  * Comparing with a scalar literal is safe: what is kept outside is large, hence never equal to
@@ -74,5 +81,5 @@ function mayHang(node: ASTNode): boolean {
 }
 
 function isScalarLiteral(node: ASTNode): boolean {
-  return node.op === "value";
+  return node.op === "value" && !(typeof node.args === "string" && node.args.length > literalCharsMax);
 }

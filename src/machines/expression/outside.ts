@@ -53,8 +53,21 @@ export function wrapScope(scope: JsonObject, names: Names): WrappedScope {
   return { scope: wrapped, unwrap: (value) => refs.get(value), met: () => met };
 }
 
+/** Pure memo: values (immutable) that hold nothing to wrap. */
+const clean = new WeakSet<object>();
+
 /** Copies only what holds a reference; the rest is shared. */
 function wrap(value: Json, standIn: (ref: BlobRef) => object): unknown {
+  if (typeof value !== "object" || value === null || clean.has(value)) return value;
+  const wrapped = wrapObject(value, standIn);
+  if (wrapped === value) clean.add(value);
+  return wrapped;
+}
+
+function wrapObject(
+  value: Exclude<Json, string | number | boolean | null>,
+  standIn: (ref: BlobRef) => object,
+): unknown {
   if (Array.isArray(value)) {
     const items = value.map((v) => wrap(v, standIn));
     return items.every((v, i) => v === value[i]) ? value : items;

@@ -3,9 +3,9 @@
  * waits in `todo` for a `run.continue`. Owns the order of planning, not the rules of starts and
  * ends (start.ts, end-stage.ts, end-run.ts).
  */
-import { execute, type Json, refuse, remind, reply, send, settle } from "../effects.ts";
-import { canonicalJson, jsonSize } from "../json.ts";
-import { emptyPaged, pagedExtend, pagedGet, pagedOf, pagedPush, pagedSet } from "../paged.ts";
+import { execute, refuse, remind, reply, send, settle } from "../effects.ts";
+import { jsonSize } from "../json.ts";
+import { emptyPaged, pagedGet, pagedOf, pagedPush, pagedSet } from "../paged.ts";
 import type { Planned, WithMeta } from "../planned.ts";
 import { addCost, type Failure, noCost } from "../schema.ts";
 import { planOf } from "../workflow/compile.ts";
@@ -21,7 +21,6 @@ import {
   type RunCreate,
   type RunFinishTask,
   type RunResolve,
-  type RunStatus,
   resolvesMax,
   type Todo,
 } from "./schema.ts";

@@ -5,7 +5,7 @@
  */
 import type { Json, JsonObject } from "../effects.ts";
 import { type Evaluation, evaluate } from "../expression.ts";
-import { inlineBytesMax, isBlobRef, jsonSize } from "../json.ts";
+import { inlineBytesMax, isBlobRef, isLarger } from "../json.ts";
 import { renderTemplate } from "../template.ts";
 import type { CheckpointStage, TaskStage } from "../workflow/schema.ts";
 import { fanOutMax, outputStage, type RunContext } from "./schema.ts";
@@ -21,6 +21,9 @@ export type Resolution =
 
 type Attempt = Resolution | { readonly needsValues: true };
 
+/** What one stage's expressions may give, as JSON text. */
+export const resolvedSizeMax = 268_435_456;
+
 /** Longer instructions are cut: they are shown to people. */
 export const instructionsCharsMax = 32_768;
 
@@ -35,9 +38,11 @@ export function resolveStage(
   scope: JsonObject = scopeOf(context, stageName),
 ): Resolution {
   const resolution = attempt(context, stageName, scope);
-  return "needsValues" in resolution
-    ? { ok: false, error: "an expression looks into a value that could not be loaded" }
-    : resolution;
+  if ("needsValues" in resolution) {
+    return { ok: false, error: "an expression looks into a value that could not be loaded" };
+  }
+  if (!isLarger(resultOf(resolution), resolvedSizeMax)) return resolution;
+  return { ok: false, error: `the result is larger than ${resolvedSizeMax} characters` };
 }
 
 /** For the machine: undefined when it has to be left to the executor (large, or looks into what is kept outside). */
@@ -45,13 +50,13 @@ export function resolveInline(context: RunContext, stageName: string): Resolutio
   if (scopeSize(context, usesOf(context, stageName)) > inlineBytesMax) return undefined;
   const resolution = attempt(context, stageName, scopeOf(context, stageName));
   if ("needsValues" in resolution) return undefined;
-  return resolution.ok && isLarge(resolution) ? undefined : resolution;
+  return isLarger(resultOf(resolution), inlineBytesMax) ? undefined : resolution;
 }
 
-function isLarge(resolution: Extract<Resolution, { ok: true }>): boolean {
-  if ("skip" in resolution) return false;
-  if ("input" in resolution) return jsonSize(resolution.input) > inlineBytesMax;
-  return jsonSize("items" in resolution ? resolution.items : resolution.output) > inlineBytesMax;
+function resultOf(resolution: Resolution): Json | undefined {
+  if (!resolution.ok || "skip" in resolution) return undefined;
+  if ("input" in resolution) return resolution.input;
+  return "items" in resolution ? resolution.items : resolution.output;
 }
 
 function attempt(context: RunContext, stageName: string, scope: JsonObject): Attempt {

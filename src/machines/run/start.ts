@@ -3,7 +3,7 @@
  * checkpoint. Owns nothing after the start.
  */
 import { type Command, execute, type Json, settle } from "../effects.ts";
-import { isBlobRef, refAt } from "../json.ts";
+import { isBlobRef, jsonSize, refAt } from "../json.ts";
 import { emptyPaged, pagedExtend } from "../paged.ts";
 import type { TaskStage } from "../workflow/schema.ts";
 import { openCheckpoint } from "./checkpoint.ts";
@@ -68,7 +68,7 @@ function startTask(step: RunStep, i: number, stage: TaskStage, input: Json): voi
   step.patchStage(i, { status: "running", startedAt: step.now });
   step.emit("stage_started", { stage: stage.name });
   step.c.outstanding += 1;
-  step.sendTask(stage.name, undefined, taskCreate(step, stage, input));
+  step.sendTask(stage.name, undefined, taskCreate(step, stage, input), jsonSize(input));
 }
 
 function startFanOut(step: RunStep, i: number, start: Pick<FanOut, "items" | "itemsRef" | "count">): void {

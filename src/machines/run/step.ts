@@ -11,8 +11,12 @@ import { type StageAt, stageAt } from "./scope.ts";
 
 /** Sends per step: the runtime permits 256; some are left for a task's own. */
 export const sendsMax = 200;
-/** Stages and dependents looked at per step. */
-export const visitsMax = 2_000;
+/** Stages, dependents and items looked at per step. */
+export const visitsMax = 1_000;
+/** The runtime permits 2,048; the end of a run may add some hundreds. */
+export const effectsMax = 1_000;
+/** Size of inputs sent per step, as JSON text: a group of steps has to fit in one message. */
+export const sendSizeMax = 262_144;
 
 /** Names the work of a resolve executor: `resolve-<stage>-<n>`. */
 export function resolveWorkId(stage: string, n: number): string {
@@ -27,6 +31,7 @@ export class RunStep {
   readonly meta: StepMeta;
   readonly #effects: Effect[] = [];
   #sends = 0;
+  #sendSize = 0;
   #visits = 0;
 
   constructor(context: RunContext, meta: StepMeta) {
@@ -40,7 +45,12 @@ export class RunStep {
 
   /** True when the step has done its share. */
   get full(): boolean {
-    return this.#sends >= sendsMax || this.#visits >= visitsMax;
+    return (
+      this.#sends >= sendsMax ||
+      this.#visits >= visitsMax ||
+      this.#effects.length >= effectsMax ||
+      this.#sendSize >= sendSizeMax
+    );
   }
 
   visit(): void {
@@ -67,8 +77,10 @@ export class RunStep {
     this.#effects.push(emit(name, data));
   }
 
-  sendTask(stage: string, index: number | undefined, command: Command): void {
+  /** `size`: of the command's large part, if it is worth counting. */
+  sendTask(stage: string, index: number | undefined, command: Command, size = 0): void {
     this.#sends += 1;
+    this.#sendSize += size;
     this.#effects.push(send(taskAddress(this.c.runId, stage, index), command));
   }
 

@@ -359,13 +359,17 @@ export const taskDefinition: ActorDefinition<TaskContext> = {
   version: 1,
   machine: taskMachine,
   kind: (context) => context.taskType,
-  index: ({ value, context }: Snapshot<TaskContext>) => ({
-    status: taskStatus(value),
-    task_type: context.taskType,
-    priority: context.priority,
-    created: context.createdAt,
-    ...(context.runId === null ? {} : { run: context.runId }),
-  }),
+  /** A task that was only watched, never created, is in no list. */
+  index: ({ value, context }: Snapshot<TaskContext>) =>
+    value === "absent"
+      ? null
+      : {
+          status: taskStatus(value),
+          task_type: context.taskType,
+          priority: context.priority,
+          created: context.createdAt,
+          ...(context.runId === null ? {} : { run: context.runId }),
+        },
   view: ({ value, context }) => {
     const { watchers: _watchers, requestHash: _requestHash, ...shown } = context;
     return { status: taskStatus(value), ...shown } as unknown as Json;

@@ -7,7 +7,7 @@ import { checkExpression } from "../expression.ts";
 import { type Issue, issuesOf } from "../schema.ts";
 import { eachTemplateString, splitTemplate } from "../template.ts";
 import { compilePlan, isUndo, type Plan, topologicalOrder } from "./compile.ts";
-import { checkpointsMax, type Stage, type WorkflowDefinition, workflowSchema } from "./schema.ts";
+import { checkpointsMax, dependenciesMax, type Stage, type WorkflowDefinition, workflowSchema } from "./schema.ts";
 
 export type ParsedWorkflow =
   | { readonly ok: true; readonly definition: WorkflowDefinition; readonly plan: Plan }
@@ -104,6 +104,11 @@ class Checker {
     this.#stages.forEach((stage, i) => {
       this.#compensation(stage, i);
     });
+    const edges = this.#dependencies.reduce((sum, list) => sum + list.length, 0);
+    if (edges > dependenciesMax) {
+      this.#add("stages", `hold ${edges} dependencies; at most ${dependenciesMax} are permitted`);
+      return;
+    }
     const { cycle } = topologicalOrder(this.#dependencies);
     if (cycle !== undefined) {
       const names = [...cycle, cycle[0] ?? 0].map((i) => this.#stages[i]?.name).join(" → ");

@@ -17,6 +17,8 @@ import {
 
 export const stagesMax = 10_000;
 export const checkpointsMax = 256;
+/** Of all stages together. */
+export const dependenciesMax = 100_000;
 export const versionsMax = 1_000;
 
 /** No `~`, `/` or `.` at the start: a name is a key's root and a token of event subjects. */

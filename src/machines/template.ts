@@ -53,14 +53,12 @@ function closingBrace(source: string, from: number): number {
   return -1;
 }
 
-/** Index of the last quote of the CEL string that begins at `at` (plain, raw or triple), or -1. */
+/** Index of the last quote of the CEL string that begins at `at` (plain or triple), or -1. As the library has it, `\\` also guards a quote in raw strings. */
 function endOfString(source: string, at: number): number {
   const quote = source[at] ?? "";
-  const raw =
-    /[rR][bB]?$/.test(source.slice(Math.max(0, at - 2), at)) && !/\w[rR]$/.test(source.slice(Math.max(0, at - 2), at));
   const mark = source.startsWith(quote.repeat(3), at) ? quote.repeat(3) : quote;
   for (let i = at + mark.length; i < source.length; i++) {
-    if (source[i] === "\\" && !raw) i += 1;
+    if (source[i] === "\\") i += 1;
     else if (source.startsWith(mark, i)) return i + mark.length - 1;
   }
   return -1;

@@ -57,9 +57,9 @@ export async function brief(
   analyst: AgentDefinition<never, never> = sectionAnalyst as unknown as AgentDefinition<never, never>,
 ) {
   const split = (await runAgent(documentSplitter, input)).output;
-  const analyses = [];
+  const analyses: Json[] = [];
   for (const section of split.sections) {
-    analyses.push((await runAgent(analyst, { section, language: split.language })).output);
+    analyses.push((await runAgent(analyst, { section, language: split.language })).output as Json);
   }
   const { title, language, characters } = split;
   const merged = (await runAgent(briefMerger, { title, language, characters, analyses })).output;

@@ -172,7 +172,8 @@ describe("what an attempt leaves", () => {
     const [one, two] = outcomes(said);
     expect(one?.output).toEqual(["r1~a~a~1", "r1~a~a~2"]);
     expect(two?.artifacts).toEqual(one?.artifacts);
-    const [file, record] = (one ?? {}).artifacts as unknown as { [key: string]: Json }[];
+    const artifacts = one?.artifacts;
+    const [file, record] = (artifacts ?? []) as unknown as { [key: string]: Json }[];
     const sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     expect(file).toMatchObject({ type: "file", name: "a.txt", mimeType: "text/plain", bytes: 5, sha256 });
     expect(file).toMatchObject({ createdAt: clock.now(), blob: { $blob: { sha256 } } });

@@ -13,13 +13,13 @@ const todoKinds = { task: "open task", mark: "mark", action: "demand" } as const
 
 export function renderReport(brief: Brief, summary: string, edited: boolean): string {
   const parts = [
-    `# ${escape(brief.title)}`,
+    `# ${escapeText(brief.title)}`,
     `## Summary${edited ? " (edited by the reviewer)" : ""}`,
-    escape(summary),
+    escapeText(summary),
     facts(brief),
     ...list(
       "Key points",
-      brief.keySentences.map((sentence) => escape(sentence.text)),
+      brief.keySentences.map((sentence) => escapeText(sentence.text)),
     ),
     ...terms(brief),
     ...todos(brief),
@@ -49,13 +49,13 @@ function facts(brief: Brief): string {
 
 function terms(brief: Brief): string[] {
   if (brief.terms.length === 0) return [];
-  return ["## Terms", brief.terms.map(({ term, count: n }) => `${escape(term)} (${count(n)})`).join(" · ")];
+  return ["## Terms", brief.terms.map(({ term, count: n }) => `${escapeText(term)} (${count(n)})`).join(" · ")];
 }
 
 function todos(brief: Brief): string[] {
   const items = brief.todos.slice(0, todosShownMax).map((todo) => {
     const where = sectionTitle(brief, todo.section);
-    return `[ ] ${escape(todo.text)} *(${todoKinds[todo.kind]}${where === "" ? "" : `; ${escape(where)}`})*`;
+    return `[ ] ${escapeText(todo.text)} *(${todoKinds[todo.kind]}${where === "" ? "" : `; ${escapeText(where)}`})*`;
   });
   return list("To do", items, brief.totals.todos);
 }
@@ -71,7 +71,7 @@ function sections(brief: Brief): string[] {
 
 function links(brief: Brief): string[] {
   const items = brief.links.slice(0, linksShownMax).map(({ url, text }) => {
-    const shown = text === "" || text === url ? "" : `${escape(text)}: `;
+    const shown = text === "" || text === url ? "" : `${escapeText(text)}: `;
     return `${shown}<${url.replace(/[<>\s]/g, encodeURIComponent)}>`;
   });
   return list("Links", items, brief.totals.links);
@@ -95,11 +95,11 @@ function count(n: number): string {
 }
 
 function cell(text: string): string {
-  return escape(text).replaceAll("|", "\\|");
+  return escapeText(text).replaceAll("|", "\\|");
 }
 
 /** One line; no character of it means anything to Markdown or HTML. */
-function escape(text: string): string {
+function escapeText(text: string): string {
   return text
     .replace(/\s+/g, " ")
     .trim()

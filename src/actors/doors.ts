@@ -52,10 +52,53 @@ export function knock(partition: Partition, request: DoorRequest): Promise<DoorA
   }
 }
 
+const refusalsKept = 4096;
+
+/**
+ * Asks over NATS that have no answer yet, and the latest refused ones: a second copy of a message gets the first
+ * one's answer. (What was done is remembered in the journal; a refusal leaves no trace there.)
+ */
+class Copies {
+  readonly #open = new Map<string, Promise<DoorAnswer>>();
+  readonly #refused = new Map<string, Promise<DoorAnswer>>();
+
+  once(id: AskId, knockNow: () => Promise<DoorAnswer>): Promise<DoorAnswer> {
+    const key = `${id.boot}/${id.number}`;
+    const known = this.#open.get(key) ?? this.#refused.get(key);
+    if (known !== undefined) return known;
+    const answer = knockNow();
+    this.#open.set(key, answer);
+    answer.then(
+      () => this.#open.delete(key),
+      (error) => this.#refuse(key, answer, error),
+    );
+    return answer;
+  }
+
+  #refuse(key: string, answer: Promise<DoorAnswer>, error: unknown): void {
+    this.#open.delete(key);
+    if (error instanceof TroupeError && error.code === "moved") return;
+    this.#refused.set(key, answer);
+    if (this.#refused.size > refusalsKept) this.#refused.delete(this.#refused.keys().next().value as string);
+  }
+}
+
+const copies = new WeakMap<Partition, Copies>();
+
+function knockOnce(partition: Partition, request: DoorRequest): Promise<DoorAnswer> {
+  if (request.do !== "ask") return knock(partition, request);
+  let own = copies.get(partition);
+  if (own === undefined) {
+    own = new Copies();
+    copies.set(partition, own);
+  }
+  return own.once(request.id, () => knock(partition, request));
+}
+
 /** The owner's side. */
 export async function answerDoor(partition: Partition, message: WireMessage): Promise<void> {
   try {
-    const answer = await knock(partition, unpack(message.bytes) as DoorRequest);
+    const answer = await knockOnce(partition, unpack(message.bytes) as DoorRequest);
     message.respond(pack({ answer }));
   } catch (error) {
     const known = error instanceof TroupeError ? error : new TroupeError("internal", "The owner failed to answer.");

@@ -101,7 +101,9 @@ export class Hosting {
       message.respond(pack(answer ?? null));
     } catch (error) {
       this.#options.logger.warn({ agent: definition.type, operation, err: error }, "an agent's request failed");
-      message.respond(pack({ error: { code: "agent_failed", message: error instanceof Error ? error.message : String(error) } }));
+      message.respond(
+        pack({ error: { code: "agent_failed", message: error instanceof Error ? error.message : String(error) } }),
+      );
     }
   }
 }

@@ -139,6 +139,7 @@ export class Housekeeping {
       const leave = over > 0 ? state.number - entry.usedAt > idleGroups || ended(entry) : ended(entry);
       if (!leave || !entry.idle || entry.work !== undefined) continue;
       state.entries.delete(formatAddress(entry.address));
+      state.removals++;
       over--;
     }
     for (const history of state.histories.values()) {

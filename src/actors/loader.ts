@@ -83,17 +83,23 @@ export class Loader {
   }
 
   async #load(address: Address, name: string, stepper: Stepper): Promise<Entry> {
-    const [entry] = await Promise.all([
-      this.#state.entries.get(name) ?? this.#read(address, name, stepper),
-      this.loadHistory(rootOf(address.key)),
-    ]);
-    const present = this.#state.entries.get(name);
-    if (present !== undefined) return present;
-    this.tails.delete(name);
-    this.#state.entries.set(name, entry);
-    if (entry.dirtySince > 0) this.#state.dirtyEntries.add(entry);
-    this.#state.list(entry);
-    return entry;
+    const { entries } = this.#state;
+    for (;;) {
+      const removals = this.#state.removals;
+      const [entry] = await Promise.all([
+        entries.get(name) ?? this.#read(address, name, stepper),
+        this.loadHistory(rootOf(address.key)),
+      ]);
+      const present = entries.get(name);
+      if (present !== undefined) return present;
+      // Passivated while this waited: what was read may be older than what was flushed since.
+      if (this.#state.removals !== removals) continue;
+      this.tails.delete(name);
+      entries.set(name, entry);
+      if (entry.dirtySince > 0) this.#state.dirtyEntries.add(entry);
+      this.#state.list(entry);
+      return entry;
+    }
   }
 
   async #read(address: Address, name: string, stepper: Stepper): Promise<Entry> {

@@ -37,6 +37,9 @@ export class Membership {
   #stopped = false;
   #seen = false;
   #renewedAt = 0;
+  /** Set while our entry was found removed and the partitions are not yet claimed again. */
+  #doubtful = false;
+  #onRemoved: () => Promise<void> = async () => {};
 
   constructor(bus: Bus, own: Member, leaseMs: number, logger: Logger) {
     this.#bus = bus;
@@ -45,8 +48,12 @@ export class Membership {
     this.#logger = logger;
   }
 
-  /** Enters this node and looks at the others once. `onTick` is called after every look. */
-  async start(onTick: () => Promise<void>): Promise<void> {
+  /**
+   * Enters this node and looks at the others once. `onTick` is called after every look; `onRemoved` when
+   * others had removed this node as gone: what it owned may be another's by now.
+   */
+  async start(onTick: () => Promise<void>, onRemoved: () => Promise<void>): Promise<void> {
+    this.#onRemoved = onRemoved;
     this.#bus.wire.subscribe(subjectOf(this.#own.boot), (m) => m.respond(new Uint8Array(0)));
     await this.#bus.wire.flush();
     await this.#beat();
@@ -69,7 +76,7 @@ export class Membership {
 
   /** True while this node's own lease stands by its own clock: it may answer from memory. */
   get holds(): boolean {
-    return this.#bus.clock.monotonic() - this.#renewedAt < this.#leaseMs;
+    return !this.#doubtful && this.#bus.clock.monotonic() - this.#renewedAt < this.#leaseMs;
   }
 
   /** False only for a boot that is known to be gone. */
@@ -99,12 +106,15 @@ export class Membership {
       this.#revision === 0 ? await registry.create(key, value) : await registry.update(key, value, this.#revision);
     if (written.kind === "stored") {
       this.#revision = written.revision;
+      if (this.#doubtful) await this.#onRemoved();
+      this.#doubtful = false;
       this.#renewedAt = at;
-    } else {
-      // An earlier write of ours may have been stored without an answer, or the entry was removed.
-      const found = await registry.get(key);
-      this.#revision = found?.revision ?? 0;
+      return;
     }
+    // An earlier write of ours may have been stored without an answer, or others removed the entry.
+    const found = await registry.get(key);
+    if (found === null && this.#revision > 0) this.#doubtful = true;
+    this.#revision = found?.revision ?? 0;
   }
 
   async look(): Promise<void> {
@@ -137,7 +147,8 @@ export class Membership {
     const expired = clock.monotonic() - observed.since > this.#leaseMs;
     if (!expired && !(await this.#deaf(boot))) return;
     const removed = await registry.remove(keyOf(boot), observed.revision);
-    if (removed.kind === "refused") return;
+    // Without a certain removal it might still believe in its leases.
+    if (removed.kind !== "stored") return;
     this.#others.delete(boot);
     this.#logger.info({ node: observed.member.node, boot, expired }, "a node is gone");
   }

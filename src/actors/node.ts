@@ -5,6 +5,7 @@
  */
 import type { Bus } from "../bus/bus.ts";
 import { type Codec, FORMAT_VERSION, pack, unpack } from "../bus/codec.ts";
+import type { RegistryEntry } from "../bus/registry.ts";
 import type { WireSubscription } from "../bus/wire.ts";
 import type { ActorDefinition } from "../machines/definition.ts";
 import type { NumberedLetter } from "./channels.ts";
@@ -63,7 +64,10 @@ export class Node {
 
   /** Joins and takes its partitions; resolves when those that were free are served. */
   async start(): Promise<void> {
-    await this.membership.start(() => this.place());
+    await this.membership.start(
+      () => this.place(),
+      () => this.#reclaim(),
+    );
     await this.place();
   }
 
@@ -91,16 +95,22 @@ export class Node {
 
   async #place(): Promise<void> {
     if (this.#stopping) return;
-    const boots = this.membership.members.map((m) => m.boot);
+    // Leases first, members after: whoever claims a lease again has entered itself before.
     const leases = new Map((await this.#options.bus.registry.list("lease")).map((e) => [e.key, e]));
+    await this.membership.look();
+    const boots = this.membership.members.map((m) => m.boot);
     const opening: Promise<void>[] = [];
     let released = false;
     for (let p = 0; p < this.count; p++) {
       const wanted = ownerOf(p, boots);
+      if (this.partitions.get(p)?.phase === "serving" && holderOf(leases.get(leaseKey(p))) !== this.boot) {
+        this.partitions.get(p)?.abandon();
+        this.#forget(p);
+      }
       const held = this.partitions.has(p);
       if (wanted === this.boot && !held && !this.faults.has(p)) {
         const lease = leases.get(leaseKey(p));
-        const holder = lease === undefined ? undefined : (unpack(lease.value) as string);
+        const holder = holderOf(lease);
         if (holder !== undefined && holder !== this.boot && boots.includes(holder)) continue;
         opening.push(this.#acquire(p, lease?.revision));
       } else if (held && wanted !== this.boot && wanted !== undefined && !released) {
@@ -148,6 +158,19 @@ export class Node {
       return;
     }
     if (partition.phase === "serving") this.#listen(p, partition);
+  }
+
+  /** After this node was thought gone: a lease that cannot be renewed at its known revision is another's. */
+  async #reclaim(): Promise<void> {
+    for (const [p, revision] of [...this.#leases]) {
+      const written = await this.#options.bus.registry.update(leaseKey(p), pack(this.boot), revision);
+      if (written.kind === "stored") {
+        this.#leases.set(p, written.revision);
+        continue;
+      }
+      this.partitions.get(p)?.abandon();
+      this.#forget(p);
+    }
   }
 
   #listen(p: number, partition: Partition): void {
@@ -206,6 +229,10 @@ export class Node {
     await Promise.all([...this.partitions.keys()].map((p) => this.#release(p)));
     await this.membership.stop();
   }
+}
+
+function holderOf(lease: RegistryEntry | undefined): string | undefined {
+  return lease === undefined ? undefined : (unpack(lease.value) as string);
 }
 
 function leaseKey(p: number): string {

@@ -50,6 +50,9 @@ export interface PartitionEnvironment {
   onStopped(partition: number, cause: "lost" | Error): void;
 }
 
+/** How long letters may wait here before their sender hears how far it got. */
+const receiveMs = 2000;
+
 export type PartitionPhase = "recovering" | "serving" | "stopped";
 
 export class Partition {
@@ -155,15 +158,17 @@ export class Partition {
       channel.letters.push(letter);
       queued = letter.number;
     }
-    const deadline = this.#env.bus.clock.monotonic() + 2000;
-    while (
-      this.state.channels.cursor(from) < target &&
-      this.phase !== "stopped" &&
-      this.#env.bus.clock.monotonic() < deadline
-    ) {
-      const moved = new Promise<void>((resolve) => channel.wake.push(resolve));
-      this.#wake();
-      await moved;
+    const { clock } = this.#env.bus;
+    const deadline = clock.monotonic() + receiveMs;
+    while (this.state.channels.cursor(from) < target && this.phase !== "stopped" && clock.monotonic() < deadline) {
+      await new Promise<void>((resolve) => {
+        const timer = clock.after(deadline - clock.monotonic(), resolve);
+        channel.wake.push(() => {
+          timer.cancel();
+          resolve();
+        });
+        this.#wake();
+      });
     }
     if (this.phase === "stopped") throw moved(this.number);
     return this.state.channels.cursor(from);
@@ -171,7 +176,8 @@ export class Partition {
 
   /** The actor's committed view. Throws `not_found`. */
   async read(address: Address): Promise<Answer> {
-    if (!this.#env.holdsLease()) throw new TroupeError("unavailable", "This node's lease has run out; another may own the partition.");
+    if (!this.#env.holdsLease())
+      throw new TroupeError("unavailable", "This node's lease has run out; another may own the partition.");
     const entry = this.#loader.resident(address) ?? (await this.#guard(this.#loadEntry(address)));
     if (entry?.snapshot === undefined || entry.snapshot === null) {
       throw new TroupeError("not_found", `There is no ${address.type} ${address.key}.`);

@@ -24,6 +24,8 @@ export class PartitionState {
   readonly listing = new Listing();
   readonly dirtyEntries = new Set<Entry>();
   readonly dirtyHistories = new Set<History>();
+  /** Entries that left memory so far. */
+  removals = 0;
   /** True once every record has been seen: what is not in the listing does not exist. */
   complete = false;
 

@@ -120,8 +120,14 @@ async function enterEpoch(env: TakeoverEnvironment, tail: DecodedGroup[]): Promi
   const outcome = await commitGroup(commit, state.partition, sealed.bytes, last?.seq ?? 0);
   if (outcome.kind === "stopped") return "stopped";
   if (outcome.kind === "lost") return "again";
-  if (outcome.kind === "full")
-    throw new StoreFault(`Partition ${state.partition}: the store has no room for the epoch entry: ${outcome.reason}`);
+  if (outcome.kind === "full") {
+    env.logger.warn(
+      { partition: state.partition, reason: outcome.reason },
+      "no room for the epoch entry; trying again",
+    );
+    await bus.clock.sleep(1000);
+    return "again";
+  }
   state.position(group, outcome.seq, sealed.checksum);
   state.epoch = outcome.seq;
   return "entered";

@@ -4,6 +4,7 @@
  * once, each unknown one at most once, and all in the order that their asker gave them.
  */
 import type { Host } from "../../src/actors/host.ts";
+import { loadCodec } from "../../src/bus/codec.ts";
 import { createMemoryBus, type MemoryBus } from "../../src/bus/memory/bus.ts";
 import { MemoryClock } from "../../src/bus/memory/clock.ts";
 import type { Fault, FaultCall, Faults } from "../../src/bus/memory/faults.ts";
@@ -38,6 +39,7 @@ interface Sent {
   readonly client: number;
   readonly no: number;
   outcome: "acknowledged" | "unknown" | "refused" | "open";
+  code?: string;
 }
 
 class Chance implements Faults {
@@ -87,6 +89,7 @@ export class World {
   }
 
   async run(): Promise<Verdict> {
+    await loadCodec();
     for (let i = 0; i < this.#options.nodes; i++) this.#birth();
     const clients = Array.from({ length: this.#options.clients }, (_, i) => this.#client(i));
     for (let step = 0; step < this.#options.steps; step++) {
@@ -100,7 +103,21 @@ export class World {
     if (this.#alive().length === 0) this.#birth();
     await this.clock.advance(20_000);
     await this.clock.wait(Promise.race([Promise.all(clients), this.clock.sleep(120_000)]), 200_000);
+    // Mail is sent again until it lands.
+    await this.clock.advance(30_000);
     return this.#check();
+  }
+
+  /** For people who look into a failed seed. */
+  describe(): string[] {
+    return this.#nodes.flatMap((n) => [
+      `${n.name} ${n.host === undefined ? "dead" : "alive"} link=${n.bus.wire.connected}`,
+      ...[...(n.host?.node.partitions.values() ?? [])].map(
+        (p) =>
+          `  p${p.number} ${p.phase} group ${p.state.number} seq ${p.state.seq} complete=${p.state.complete} ${JSON.stringify(p.state.channels.dump())}`,
+      ),
+      ...[...(n.host?.node.faults ?? [])].map(([p, e]) => `  fault p${p}: ${e.message}`),
+    ]);
   }
 
   #alive(): Living[] {
@@ -109,7 +126,14 @@ export class World {
 
   #birth(): void {
     const name = `n${this.#born++}`;
-    const bus = createMemoryBus({ clock: this.clock, store: this.#store, node: name, seed: this.#options.seed * 1000 + this.#born, faults: this.#chance, latencyMs: 1 });
+    const bus = createMemoryBus({
+      clock: this.clock,
+      store: this.#store,
+      node: name,
+      seed: this.#options.seed * 1000 + this.#born,
+      faults: this.#chance,
+      latencyMs: 1,
+    });
     const node: Living = { name, bus, host: undefined };
     this.#nodes.push(node);
     hostOver(bus, { flushMs: 200, leaseMs: 1000, activeMax: 5 }).then(
@@ -164,7 +188,10 @@ export class World {
           sent.outcome = answer === "dead" ? "unknown" : "acknowledged";
         },
         (error: { code?: string }) => {
-          sent.outcome = ["conflict", "not_found", "storage_full", "overloaded"].includes(error.code ?? "") ? "refused" : "unknown";
+          sent.code = error.code ?? String(error);
+          sent.outcome = ["conflict", "not_found", "storage_full", "overloaded"].includes(error.code ?? "")
+            ? "refused"
+            : "unknown";
         },
       );
     }
@@ -173,7 +200,8 @@ export class World {
   async #check(): Promise<Verdict> {
     const problems: string[] = [];
     const runtime = this.#alive()[0]?.host?.runtime;
-    if (runtime === undefined) return { acknowledged: 0, unknown: 0, faults: this.#chance.faults, problems: ["no node came up"] };
+    if (runtime === undefined)
+      return { acknowledged: 0, unknown: 0, faults: this.#chance.faults, problems: ["no node came up"] };
     for (let a = 0; a < this.#options.actors; a++) {
       const key = `a${a}`;
       const heard = await this.clock
@@ -183,19 +211,27 @@ export class World {
       this.#checkActor(key, heard, problems);
     }
     const count = (outcome: Sent["outcome"]) => this.#sent.filter((s) => s.outcome === outcome).length;
-    return { acknowledged: count("acknowledged"), unknown: count("unknown") + count("open"), faults: this.#chance.faults, problems };
+    return {
+      acknowledged: count("acknowledged"),
+      unknown: count("unknown") + count("open"),
+      faults: this.#chance.faults,
+      problems,
+    };
   }
 
   #checkActor(key: string, heard: readonly string[], problems: string[]): void {
     const times = new Map<string, number>();
+    (globalThis as any).trace?.("counter/" + key, "READ", heard.slice(-2));
     for (const text of heard) times.set(text, (times.get(text) ?? 0) + 1);
     for (const [text, n] of times) if (n > 1) problems.push(`${key} heard ${text} ${n} times`);
     for (const s of this.#sent) {
       if (s.actor !== key) continue;
       const n = times.get(s.text) ?? 0;
       if (s.outcome === "acknowledged" && n === 0) problems.push(`${key} lost ${s.text}`);
-      if (s.outcome === "refused" && n > 0) problems.push(`${key} heard ${s.text} that was refused`);
+      if (s.outcome === "refused" && n > 0) problems.push(`${key} heard ${s.text} that was refused (${s.code})`);
     }
-    for (const text of heard) if (!this.#sent.some((s) => s.text === text && s.actor === key)) problems.push(`${key} heard ${text} from nobody`);
+    for (const text of heard)
+      if (!this.#sent.some((s) => s.text === text && s.actor === key))
+        problems.push(`${key} heard ${text} from nobody`);
   }
 }

@@ -5,6 +5,7 @@
 import type { TimerHandle } from "../../bus/clock.ts";
 import type { Address } from "../../machines/address.ts";
 import type { Command, JsonObject } from "../../machines/effects.ts";
+import type { TroupeError } from "../../machines/errors.ts";
 import type { ExecutorPort } from "./port.ts";
 import { type Delivery, deliver } from "./retry.ts";
 
@@ -43,7 +44,7 @@ export class Reporter {
     this.#push({ command: { type: "task.start", attempt: this.#attempt, agent, node: this.#port.node } });
   }
 
-  /** Adds a stored event; false when too many wait. */
+  /** Adds a stored event, at least once (again after an unknown outcome); false when too many wait. */
   note(name: string, data: JsonObject): boolean {
     if (this.#items.length >= notesWaitingMax) return false;
     this.#push({ command: { type: "task.note", attempt: this.#attempt, name, data } });
@@ -102,7 +103,16 @@ export class Reporter {
       this.#port.logger.warn(fields, "the task refused a command of its attempt");
     }
     item.done?.(delivery);
-    if (delivery.kind === "settled" && item.done === undefined) this.#onSettled();
+    if (delivery.kind === "settled" && item.done === undefined && this.#isOutOfDate(delivery.error)) this.#onSettled();
+  }
+
+  /**
+   * True when the task has another attempt, or is gone. A plain `conflict` does not say so: a
+   * start that was sent again because its outcome was unknown meets a task that runs already.
+   */
+  #isOutOfDate(error: TroupeError): boolean {
+    const current = error.details?.attempt;
+    return error.code === "not_found" || (current !== undefined && current !== this.#attempt);
   }
 
   /** Sends the waiting progress if its time has come; false when there is nothing to do now. Once only: a newer one follows. */

@@ -16,7 +16,7 @@ const backoffMaxMs = 2_000;
 export type Delivery =
   | { readonly kind: "accepted"; readonly answer: Answer }
   /** `conflict` or `not_found`: somebody settled the work; nothing more to say. */
-  | { readonly kind: "settled" }
+  | { readonly kind: "settled"; readonly error: TroupeError }
   /** Refused for what it says (`too_large`, `invalid_input`, `internal`…): the same again would be refused again. */
   | { readonly kind: "refused"; readonly error: TroupeError }
   | { readonly kind: "aborted" };
@@ -47,7 +47,7 @@ export async function deliver(
     } catch (error) {
       if (error instanceof TroupeError && !error.kind.retryable) {
         const settled = error.code === "conflict" || error.code === "not_found";
-        return settled ? { kind: "settled" } : { kind: "refused", error };
+        return { kind: settled ? "settled" : "refused", error };
       }
       const known = error instanceof TroupeError || error instanceof BusError;
       const fields = { task: `${to.type}/${to.key}`, command: command.type, round, err: error };

@@ -380,13 +380,31 @@ describe("abort", () => {
         return 1;
       },
       () => {
-        throw new TroupeError("conflict", "attempt 2 is current");
+        throw new TroupeError("conflict", "attempt 2 is current", { attempt: 2 });
       },
     );
     executor.start(work());
     await settle();
     expect(aborted).toBe(true);
     expect(types()).toEqual(["task.start"]);
+  });
+
+  it("a start that was stored although its answer was lost does not stop the attempt", async () => {
+    let starts = 0;
+    const { executor, said, clock } = hosting(
+      async (ctx) => {
+        await ctx.sleep(1_000);
+        return "done";
+      },
+      ({ command }) => {
+        if (command.type !== "task.start") return;
+        throw ++starts === 1 ? new TroupeError("timed_out", "no answer") : new TroupeError("conflict", "is running");
+      },
+    );
+    executor.start(work());
+    await clock.step(2_000);
+    expect(starts).toBe(2);
+    expect(outcomes(said)).toMatchObject([{ ok: true, output: "done" }]);
   });
 
   it("the same work may come again after an abort", async () => {

@@ -31,6 +31,9 @@ export class World {
   sendsMost = 0;
   /** Restores an actor from JSON before a step when this says so. */
   restore: () => boolean = () => false;
+  /** Sees every step before it is made, and each that was kept, with the state before it. */
+  onStep: (at: string, command: Command) => void = () => {};
+  onStepped: (at: string, command: Command, before: State | undefined) => void = () => {};
   readonly #mail: { to: Address; command: Command }[] = [];
   readonly #reminders = new Map<string, { at: number; to: Address; command: Command }>();
 
@@ -104,6 +107,8 @@ export class World {
     const definition = definitionOf(to.type);
     let state = this.states.get(at) ?? absent(definition);
     if (this.restore()) state = JSON.parse(JSON.stringify(state)) as State;
+    this.onStep(at, command);
+    const before = this.states.get(at);
     const stepped = step(definition, state, command, to, this.now);
     if (stepped.unhandled || stepped.refusal) {
       const message = stepped.refusal?.message ?? "unhandled";
@@ -111,6 +116,7 @@ export class World {
       return stepped.unhandled ? [{ type: "refuse", code: "conflict", message }] : stepped.effects;
     }
     this.states.set(at, stepped.state);
+    this.onStepped(at, command, before);
     this.sendsMost = Math.max(this.sendsMost, stepped.effects.filter((e) => e.type === "send").length);
     for (const effect of stepped.effects) this.#carryOut(to, effect);
     return stepped.effects;

@@ -1,0 +1,26 @@
+/**
+ * The command line's entry: hands `start` to the composition root and everything else to the client.
+ * Runs on import; owns the exit code.
+ */
+import { readFileSync } from "node:fs";
+import { systemClock, systemRandom } from "./bus/system-clock.ts";
+import { processIo, runCli } from "./cli/index.ts";
+import { addFlags, clientEnvironment, environmentHelp, flagsFrom, readEnvironment } from "./config.ts";
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+const environment = readEnvironment();
+
+process.exitCode = await runCli(process.argv.slice(2), processIo(systemClock, systemRandom), {
+  environment: clientEnvironment(environment),
+  version,
+  start: async (flags) => {
+    const { start } = await import("./start.ts");
+    return start(flagsFrom(flags), environment, version);
+  },
+  configureStart: (command) => {
+    addFlags(command);
+    command.addHelpText("after", `\n${environmentHelp()}`);
+  },
+});

@@ -1,0 +1,233 @@
+/**
+ * The composition root: `troupe start`. Brings up NATS, node, agents and gateway in that order, and takes
+ * them down in the other. The only file that sees every house.
+ */
+import { hostname } from "node:os";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import pino from "pino";
+import { AgentExecutor } from "./actors/executors/agent.ts";
+import { ResolveExecutor } from "./actors/executors/resolve.ts";
+import { type Host, startHost } from "./actors/host.ts";
+import { Hosting } from "./actors/hosting.ts";
+import type { TroupeRuntime } from "./actors/runtime.ts";
+import { type AnyAgent, builtInAgents, builtInWorkflows } from "./builtin/index.ts";
+import { BusError } from "./bus/bus.ts";
+import { connectNats, type NatsBus } from "./bus/nats/bus.ts";
+import { ensureServer } from "./bus/server/ensure.ts";
+import { type NatsServer, ServerError } from "./bus/server/options.ts";
+import { type Config, ConfigError, type Environment, type Flags, loadConfig } from "./config.ts";
+import { createGateway, type Gateway, parseApiKeys, serverBuild } from "./gateway/index.ts";
+import { hashJson } from "./gateway/json.ts";
+import { TroupeError } from "./machines/errors.ts";
+import { definitions } from "./machines/index.ts";
+import { natsOptions } from "./start-nats.ts";
+
+type Log = pino.Logger;
+
+/** What has been started, newest last; stopped from the end. */
+type Started = { readonly what: string; stop(): Promise<void> }[];
+
+/** Runs until it is told to stop; gives the exit code. */
+export async function start(flags: Flags, env: Environment, version: string): Promise<number> {
+  let config: Config;
+  try {
+    config = loadConfig(flags, env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return error.exitCode;
+  }
+  const log = createLog(config);
+  const started: Started = [];
+  const stopped = untilSignal(log);
+  try {
+    await bringUp(config, log, version, started);
+    await stopped;
+    return 0;
+  } catch (error) {
+    if (!(error instanceof ServerError || error instanceof BusError || error instanceof TroupeError)) throw error;
+    process.stderr.write(`error: ${error.message}\n`);
+    return 1;
+  } finally {
+    await takeDown(started, log);
+  }
+}
+
+function createLog(config: Config): Log {
+  const options = { level: config.logLevel, base: null };
+  if (!process.stderr.isTTY) return pino(options, pino.destination({ fd: 2, sync: true }));
+  return pino(
+    options,
+    pino.transport({
+      target: "pino-pretty",
+      options: { destination: 2, ignore: "pid,hostname", translateTime: "HH:MM:ss.l" },
+    }),
+  );
+}
+
+async function bringUp(config: Config, log: Log, version: string, started: Started): Promise<void> {
+  if (serverBuild() === "fallback") {
+    process.stderr.write(
+      "note: no native uWebSockets.js for this Node version; slower JavaScript is used. Get the official build: npm install uNetworking/uWebSockets.js#v20.30.0 (see the README)\n",
+    );
+  }
+  const server = await ensureServer(config, log);
+  started.push({ what: "nats-server", stop: () => server.stop() });
+  const bus = await connectNats(natsOptions(config, server, log));
+  started.push({ what: "connection", stop: () => bus.close() });
+  const host = await startNode(config, log, bus, started);
+  const gateway = await startGateway(config, log, bus, host, version);
+  started.push({ what: "gateway", stop: () => gateway.close(Math.min(config.drainMs, 5000)) });
+  const at = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${gateway.port}`;
+  process.stdout.write(`${banner(version, at, config, server, bus)}\n`);
+}
+
+function banner(version: string, at: string, config: Config, server: NatsServer, bus: NatsBus): string {
+  const nats = server.owned
+    ? `own nats-server ${bus.serverVersion}, data in ${config.dataDir}`
+    : `NATS ${bus.serverVersion} at ${server.urls.join(", ")}`;
+  const sync = server.owned
+    ? config.sync === "always"
+      ? ", every commit on disk"
+      : `, synced every ${config.sync} ms`
+    : "";
+  return `Troupe ${version} is ready on ${at} (${nats}${sync})\nDocs: ${at}/docs · stop with Ctrl-C`;
+}
+
+async function startNode(config: Config, log: Log, bus: NatsBus, started: Started): Promise<Host> {
+  const agents = [...builtInAgents(modelOf(config, bus)), ...(await loadAgents(config.agents))];
+  const name = `${hostname().replace(/[^A-Za-z0-9-]/g, "-")}-${config.port}`;
+  let executor: AgentExecutor | undefined;
+  const host = await startHost({
+    bus,
+    definitions,
+    settings: config,
+    logger: log,
+    name,
+    serverVersion: bus.serverVersion,
+    executors: (runtime, boot) => {
+      const port = {
+        ask: runtime.ask.bind(runtime),
+        values: runtime.values,
+        clock: bus.clock,
+        node: boot,
+        logger: log,
+      };
+      executor = new AgentExecutor(port);
+      for (const agent of agents) executor.host(agent);
+      return [executor, new ResolveExecutor(port)];
+    },
+    hosted: () => executor?.stats() ?? [],
+  });
+  const hosting = new Hosting({
+    bus,
+    runtime: host.runtime,
+    logger: log,
+    node: name,
+    definitions: agents as never,
+    stats: () => executor?.stats() ?? [],
+  });
+  started.push({ what: "node", stop: () => host.stop(config.drainMs) });
+  await registerWorkflows(host.runtime, log);
+  await hosting.start();
+  started.push({ what: "agents", stop: () => hosting.stop() });
+  return host;
+}
+
+function modelOf(config: Config, bus: NatsBus): Parameters<typeof builtInAgents>[0] {
+  const { modelBaseUrl, modelName, modelApiKey, modelTimeoutMs } = config;
+  if (modelBaseUrl === undefined || modelName === undefined) return {};
+  const settings = {
+    baseUrl: modelBaseUrl,
+    model: modelName,
+    ...(modelApiKey === undefined ? {} : { apiKey: modelApiKey }),
+    totalTimeoutMs: modelTimeoutMs,
+  };
+  return { model: { settings, timers: { clock: bus.clock, random: bus.random } } } as never;
+}
+
+async function registerWorkflows(runtime: TroupeRuntime, log: Log): Promise<void> {
+  for (const definition of builtInWorkflows) {
+    const command = { type: "workflow.register", definition, hash: hashJson(definition as never) };
+    await runtime.ask({ type: "workflow", key: definition.name }, command).catch((error: unknown) => {
+      if (!(error instanceof TroupeError && error.code === "already_exists")) throw error;
+      log.warn(
+        { workflow: definition.name, version: definition.version },
+        "the store has this version with another definition; it stays as it is",
+      );
+    });
+  }
+}
+
+/** Everything that a file exports and that looks like an agent. */
+async function loadAgents(files: readonly string[]): Promise<AnyAgent[]> {
+  const agents: AnyAgent[] = [];
+  for (const file of files) {
+    let module: Record<string, unknown>;
+    try {
+      module = (await import(pathToFileURL(resolve(file)).href)) as Record<string, unknown>;
+    } catch (cause) {
+      throw new TroupeError(
+        "invalid_input",
+        `${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      );
+    }
+    const found = [...new Set(Object.values(module).flat())].filter(isAgent);
+    if (found.length === 0)
+      throw new TroupeError("invalid_input", `${file} exports no agent; export what defineAgent() gives.`);
+    agents.push(...found);
+  }
+  return agents;
+}
+
+function isAgent(value: unknown): value is AnyAgent {
+  if (typeof value !== "object" || value === null) return false;
+  const { type, run } = value as { type?: unknown; run?: unknown };
+  return typeof type === "string" && typeof run === "function";
+}
+
+async function startGateway(config: Config, log: Log, bus: NatsBus, host: Host, version: string): Promise<Gateway> {
+  const gateway = createGateway({
+    runtime: host.runtime,
+    clock: bus.clock,
+    logger: log,
+    config: {
+      host: config.host,
+      port: config.port,
+      version,
+      apiKeys: parseApiKeys(config.apiKeys ?? ""),
+      ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
+      limits: {
+        bodyBytesMax: config.bodyBytesMax,
+        wsClientsMax: config.wsClientsMax,
+        wsBufferBytesMax: config.wsBufferBytesMax,
+      },
+    },
+  });
+  await gateway.listen();
+  return gateway;
+}
+
+/** The first Ctrl-C or SIGTERM drains; a second one ends at once. */
+function untilSignal(log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = (signal: NodeJS.Signals) => {
+      if (asked) process.exit(130);
+      asked = true;
+      log.info({ signal }, "stopping: running work is finished or given back");
+      resolve();
+    };
+    process.on("SIGINT", onSignal);
+    process.on("SIGTERM", onSignal);
+  });
+}
+
+async function takeDown(started: Started, log: Log): Promise<void> {
+  for (const one of started.reverse()) {
+    await one
+      .stop()
+      .catch((error: unknown) => log.error({ what: one.what, err: error }, "could not be stopped cleanly"));
+  }
+}

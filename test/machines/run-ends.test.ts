@@ -343,7 +343,7 @@ describe("a checkpoint", () => {
 
   it("keeps events small", () => {
     const world = waitingFor({
-      instructions: "${input.text + '" + "x".repeat(4_000) + "' + '" + "y".repeat(50) + "'}",
+      instructions: `\${input.text} ${"x".repeat(4_000)}`,
       schema: { description: "z".repeat(9_000) },
     });
     const event = world.events.find((e) => e.name === "checkpoint_required");

@@ -145,7 +145,7 @@ describe("the cost of a step", () => {
     }));
     const before = begun({ stages: [{ name: "f", agent_type: "a" }, ...dependents] });
     const next = step(runDefinition, before, { ...finish("f"), artifacts }, self, 1);
-    expect(next.effects.length).toBeLessThan(2_048);
+    expect(next.effects.length).toBeLessThan(1_100);
     expect(next.effects.at(-1)).toMatchObject({ type: "send", command: { type: "run.continue" } });
   });
 

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Json } from "../../src/machines/effects.ts";
+import { runDefinition } from "../../src/machines/run/definition.ts";
+import { given } from "./driver.ts";
 import { createRun } from "./workflows.ts";
 import { bad, ok, World } from "./world.ts";
 
@@ -121,6 +123,25 @@ describe("compensation", () => {
       status: "failed",
       error: { code: "x", details: { undo_failed: ["ub"] } },
     });
+  });
+
+  it("keeps to the first failure when another comes before its cancellation", () => {
+    const definition = {
+      failure_strategy: "compensate",
+      stages: [stage("a"), stage("b", { failure_strategy: "stop_on_error" })],
+    };
+    const failed = (name: string, code: string) => ({
+      type: "run.finish_task",
+      stage: name,
+      task: `r1~${name}`,
+      status: "failed",
+      error: { code, message: code },
+      artifacts: [],
+      cost: { promptTokens: 0, completionTokens: 0, usd: 0 },
+      attempts: 1,
+    });
+    const halted = given(runDefinition, "run/r1", [createRun(definition), failed("a", "x")]);
+    expect(halted.when(failed("b", "y")).view).toMatchObject({ status: "failed", error: { code: "x" } });
   });
 
   it("ends at once when there is nothing to undo", () => {

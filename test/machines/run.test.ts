@@ -99,6 +99,8 @@ describe("a run", () => {
     expect(started({ stages: [stage("a", { when: "input" })] }, 1).view("run/r1").error).toMatchObject({
       message: "stage a: when: gives a number, not a bool",
     });
+    const beside = started({ stages: [stage("a", { when: "input.go" }), stage("b")] }, {});
+    expect([beside.work, [...beside.states.keys()]]).toEqual([[], ["run/r1"]]);
     const output = started({ stages: [stage("a")], output: "${input.x}" }, {});
     answer(output, "a", ok(1));
     expect(output.view("run/r1")).toMatchObject({ status: "failed", error: { code: "invalid_expression" } });

@@ -14,8 +14,7 @@ import { type RunStep, resolveWorkId } from "./step.ts";
 
 /** A stage whose turn it is. */
 export function startStage(step: RunStep, i: number): void {
-  const { planned, state } = step.stage(i);
-  if (state.status !== "pending") return;
+  const { planned } = step.stage(i);
   const resolution = resolveInline(step.c, planned.name);
   if (resolution === undefined) askResolve(step, i);
   else goOn(step, i, resolution);

@@ -69,6 +69,7 @@ export function zodProblems(error: ZodError): Problem[] {
     if (issue.code === "unrecognized_keys") {
       return issue.keys.map((key) => ({ path: formatPath([...issue.path, key]), message: "unknown field" }));
     }
-    return [{ path: formatPath(issue.path), message: issue.message }];
+    const missing = issue.message.endsWith("received undefined");
+    return [{ path: formatPath(issue.path), message: missing ? "is required" : issue.message }];
   });
 }

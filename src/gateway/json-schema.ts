@@ -75,14 +75,36 @@ function newAjv(): Ajv2020 {
   return ajv;
 }
 
-/** Patterns that V8's linear engine cannot take over are bounded by refusing nested repetition. */
-function guardedPattern(source: string, flags: string): RegExp {
+/**
+ * V8's linear engine takes over patterns without the flag `u`, look-around and back-references.
+ * So the flag is only set where the pattern needs it, and what stays on the backtracking engine
+ * may not repeat a group that repeats or alternates inside.
+ */
+function guardedPattern(source: string): RegExp {
   if (source.length > patternCharsMax) throw new Error(`a pattern is longer than ${patternCharsMax} characters`);
-  const needsBacktracking = /\(\?<?[=!]|\\[1-9]|\\k</.test(source);
-  if (needsBacktracking && /[+*}]\??\)[+*{]/.test(source)) {
-    throw new Error("a pattern nests repetitions together with look-around or back-references");
+  const needsUnicode = /\\[pP]\{|\\u\{|[\ud800-\udfff]/.test(source);
+  const backtracks = needsUnicode || /\(\?<?[=!]|\\[1-9]|\\k</.test(source);
+  if (backtracks && repeatsRepetition(source)) throw new Error("a pattern repeats a group that itself repeats or alternates");
+  return new RegExp(source, needsUnicode ? "u" : "");
+}
+
+/** True when a quantified group holds a quantifier or an alternative. */
+function repeatsRepetition(source: string): boolean {
+  const plain = source.replace(/\\(?:[pP]\{[^}]*\}|u\{[^}]*\}|.)/gs, "x").replace(/\[[^\]]*\]/g, "x");
+  const open: boolean[] = [false];
+  for (let i = 0; i < plain.length; i++) {
+    const c = plain[i] as string;
+    if (c === "(") {
+      open.push(false);
+      if (plain[i + 1] === "?") i++;
+    } else if (c === ")") {
+      const inner = open.pop() === true;
+      const quantified = /[*+{]/.test(plain[i + 1] ?? "");
+      if (inner && quantified) return true;
+      if ((inner || quantified) && open.length > 0) open[open.length - 1] = true;
+    } else if (/[*+{|]/.test(c)) open[open.length - 1] = true;
   }
-  return new RegExp(source, flags);
+  return false;
 }
 
 function compileWith(ajv: Ajv2020, schema: Json, place: string): ValidateFunction {

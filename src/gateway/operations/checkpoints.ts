@@ -87,10 +87,7 @@ export const checkpointOperations = [
     path: "/v1/runs/{run_id}/human/{checkpoint_id}/provide_input",
     bodyRequired: true,
     example: { input: { summary: "An edited summary" }, note: "shortened" },
-    input: z.strictObject({ ...at, input: freeJson, note }).refine((v) => v.input !== undefined, {
-      path: ["input"],
-      message: "is required",
-    }),
+    input: z.strictObject({ ...at, input: freeJson, note }),
     handle: (ctx, input) => decide(ctx, input, "provide_input", { value: input.input as Json }),
   }),
 ];

@@ -74,18 +74,21 @@ async function create(ctx: OperationContext, input: CreateInput): Promise<{ run:
     ctx.note?.("Idempotency-Replayed", "true");
     return { run };
   }
-  const values = await ctx.runtime.values.offload(runId, {
-    input: (input.input ?? null) as Json,
-    context: (input.context ?? null) as Json,
-    metadata: (input.metadata ?? {}) as Json,
-  });
+  const { values } = ctx.runtime;
+  const [large, context, metadata] = await Promise.all([
+    values.offload(runId, (input.input ?? null) as Json),
+    values.offload(runId, (input.context ?? null) as Json),
+    values.offload(runId, (input.metadata ?? {}) as Json),
+  ]);
   const { name, version, hash: definitionHash, definition } = planned.workflow;
   const answer = await ctx.runtime.ask(
     address("run", runId),
     {
       type: "run.create",
       workflow: { name, version, hash: definitionHash, definition },
-      ...(values as object),
+      input: large,
+      context,
+      metadata,
       labels: input.labels ?? {},
       traceId: createHash("sha256").update(`trace:${runId}`).digest("hex").slice(0, 32),
       requestHash: hash,

@@ -56,10 +56,11 @@ async function shown(ctx: OperationContext, id: string, view: Json) {
 async function create(ctx: OperationContext, input: CreateInput) {
   const key = ctx.idempotencyKey;
   const id = `task_${key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.name, "tasks.create", key)}`;
-  const large = await ctx.runtime.values.offload(id, {
-    input: (input.input ?? null) as Json,
-    ...(input.metadata !== undefined && { metadata: input.metadata as Json }),
-  });
+  const { values } = ctx.runtime;
+  const [large, metadata] = await Promise.all([
+    values.offload(id, (input.input ?? null) as Json),
+    values.offload(id, (input.metadata ?? {}) as Json),
+  ]);
   const { task_type: taskType, timeout_ms: timeoutMs, deadline, input: _, metadata: __, ...same } = input;
   const command = {
     type: "task.create",
@@ -67,7 +68,8 @@ async function create(ctx: OperationContext, input: CreateInput) {
     ...same,
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(deadline !== undefined && { deadlineAt: Date.parse(deadline) }),
-    ...(large as object),
+    input: large,
+    metadata,
     requestHash: hashJson(input as Json),
   };
   const answer = await ctx.runtime.ask(address("task", id), command, { timeoutMs: ctx.limits.askTimeoutMs });

@@ -149,14 +149,8 @@ export class FakeRuntime implements Runtime {
 
   readonly values = {
     offload: async (root: string, value: Json): Promise<Json> => {
-      const fields = value as JsonObject;
-      if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
-      const out: Record<string, Json> = {};
-      for (const [key, inner] of Object.entries(fields)) {
-        const text = JSON.stringify(inner ?? null);
-        out[key] = text.length <= 65_536 ? (inner as Json) : await this.putBlob(root, Buffer.from(text));
-      }
-      return out;
+      const text = JSON.stringify(value);
+      return text.length <= 65_536 ? value : this.putBlob(root, Buffer.from(text));
     },
     load: async (value: Json): Promise<Json> => {
       const ref = value as unknown as BlobRef;

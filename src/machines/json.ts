@@ -66,6 +66,13 @@ function take(value: Json | undefined, size: { left: number }): void {
   }
 }
 
+/** At most `max` characters, without half of a surrogate pair at the cut. */
+export function clip(text: string, max: number): string {
+  if (text.length <= max) return text;
+  const last = text.charCodeAt(max - 1);
+  return text.slice(0, last >= 0xd800 && last < 0xdc00 ? max - 1 : max);
+}
+
 export function sameJson(a: unknown, b: unknown): boolean {
   return a === b || canonicalJson(a) === canonicalJson(b);
 }

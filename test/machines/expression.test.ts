@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { JsonObject } from "../../src/machines/effects.ts";
 import { checkExpression, evaluate } from "../../src/machines/expression.ts";
+import { clip, isLarger } from "../../src/machines/json.ts";
 import { eachTemplateString, renderTemplate, splitTemplate } from "../../src/machines/template.ts";
 
 const ref = { $blob: { name: "r/b", bytes: 100_000, sha256: "x" } };
@@ -195,5 +196,24 @@ describe("a template", () => {
         expect(evaluate("[input]", { input: clean })).toEqual(value([clean]));
       }),
     );
+  });
+});
+
+describe("JSON values", () => {
+  it("are measured without more work than needed", () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.nat(200), (json, max) => {
+        const clean = JSON.parse(JSON.stringify(json));
+        const size = JSON.stringify(clean).length;
+        // Escapes are not counted, separators a little too well: a fair measure, not an exact one.
+        if (isLarger(clean, 6 * size + 16)) throw new Error("larger than it is");
+        if (size > 2 && !isLarger(clean, 0)) throw new Error("smaller than it is");
+        expect(isLarger("x".repeat(max + 1), max)).toBe(true);
+      }),
+    );
+  });
+
+  it("are clipped between characters, never within one", () => {
+    expect([clip("abc", 3), clip("abcd", 3), clip("a😀b", 2), clip("a😀b", 3)]).toEqual(["abc", "abc", "a", "a😀"]);
   });
 });

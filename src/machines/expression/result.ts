@@ -33,7 +33,7 @@ function toJson(value: unknown, unwrap: Unwrap, size: Size): Json {
       return integer(value);
     case "number":
       if (!Number.isFinite(value)) throw new Error(`the result ${value} is not a JSON number`);
-      return value;
+      return value === 0 ? 0 : value; // JSON has no -0
     case "undefined":
       return null;
     case "object":

@@ -3,7 +3,7 @@
  * decision means for the stage and the run is decide.ts's.
  */
 import { forget, type Json, type JsonObject, remind } from "../effects.ts";
-import { jsonSize } from "../json.ts";
+import { clip, jsonSize } from "../json.ts";
 import type { CheckpointStage } from "../workflow/schema.ts";
 import type { Checkpoint, RunDecide } from "./schema.ts";
 import type { RunStep } from "./step.ts";
@@ -39,7 +39,7 @@ export function openCheckpoint(step: RunStep, i: number, stage: CheckpointStage,
 
 function eventCheckpoint(checkpoint: Checkpoint): JsonObject {
   if (jsonSize(checkpoint as unknown as Json) <= eventCharsMax) return checkpoint as unknown as JsonObject;
-  const instructions = checkpoint.instructions?.slice(0, 2_000) ?? null;
+  const instructions = checkpoint.instructions === null ? null : clip(checkpoint.instructions, 2_000);
   return { ...checkpoint, instructions, requiredSchema: null, providedInput: null } as unknown as JsonObject;
 }
 

@@ -3,7 +3,7 @@
  * closed. The undoing itself is undo.ts's.
  */
 import { forget, type Json, settle } from "../effects.ts";
-import { inlineBytesMax, jsonSize } from "../json.ts";
+import { clip, inlineBytesMax, jsonSize } from "../json.ts";
 import { emptyPaged, pagedGet } from "../paged.ts";
 import type { Failure } from "../schema.ts";
 import { closeCheckpoints } from "./checkpoint.ts";
@@ -32,7 +32,7 @@ export function endRun(step: RunStep, end: RunEnd): void {
     step.emit("canceled", { reason: end.reason });
   } else {
     c.error = end.error;
-    step.emit("failed", { error: { code: end.error.code, message: end.error.message.slice(0, 1_024) } });
+    step.emit("failed", { error: { code: end.error.code, message: clip(end.error.message, 1_024) } });
   }
   c.todo = end.status === "succeeded" ? [] : [{ kind: "sweep", stage: 0, item: 0 }];
 }

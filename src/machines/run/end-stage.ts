@@ -3,7 +3,7 @@
  * strategy. Owns the rules of `stop_on_error`, `continue` and `compensate`.
  */
 import type { Json } from "../effects.ts";
-import { jsonSize } from "../json.ts";
+import { clip, jsonSize } from "../json.ts";
 import { pagedPush } from "../paged.ts";
 import type { Failure } from "../schema.ts";
 import type { FailureStrategy } from "../workflow/schema.ts";
@@ -40,7 +40,7 @@ export function endStage(step: RunStep, i: number, end: StageEnd): void {
 
 function tellEnd(step: RunStep, stage: string, end: StageEnd): void {
   const error =
-    end.error === undefined ? {} : { error: { code: end.error.code, message: end.error.message.slice(0, 1_024) } };
+    end.error === undefined ? {} : { error: { code: end.error.code, message: clip(end.error.message, 1_024) } };
   if (end.status !== "cancelled") step.emit(`stage_${end.status}`, { stage, ...error });
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Json, JsonObject } from "../effects.ts";
 import { type Evaluation, evaluate } from "../expression.ts";
-import { inlineBytesMax, isBlobRef, isLarger } from "../json.ts";
+import { clip, inlineBytesMax, isBlobRef, isLarger } from "../json.ts";
 import { renderTemplate } from "../template.ts";
 import type { CheckpointStage, TaskStage } from "../workflow/schema.ts";
 import { fanOutMax, outputStage, type RunContext } from "./schema.ts";
@@ -117,7 +117,7 @@ function resolveInstructions(stage: CheckpointStage, scope: JsonObject): Attempt
   if (!("value" in text)) return failed("instructions", text);
   if (isBlobRef(text.value)) return { needsValues: true };
   const instructions = typeof text.value === "string" ? text.value : JSON.stringify(text.value);
-  return { ok: true, input: instructions.slice(0, instructionsCharsMax) };
+  return { ok: true, input: clip(instructions, instructionsCharsMax) };
 }
 
 function resolveOutput(context: RunContext, scope: JsonObject): Attempt {

@@ -2,9 +2,10 @@
  * What a task's steps put into its context and what they tell others: pure functions that the
  * chart in machine.ts names. Owns no transition.
  */
-import { address, localOf, rootOf } from "../address.ts";
+import { address, localOf } from "../address.ts";
 import type { StepMeta } from "../effects.ts";
 import { type Effect, emit, forget, type JsonObject, remind, send } from "../effects.ts";
+import { clip } from "../json.ts";
 import { addCost, defaultRetry, type Failure, noCost } from "../schema.ts";
 import { backoffMs, chargedAttempts } from "./retry.ts";
 import {
@@ -168,10 +169,5 @@ export function dependencyDone(meta: StepMeta, status: TaskEnd | "unknown") {
 
 /** For events: they stay small. */
 export function briefError(error: Failure | null): JsonObject | null {
-  return error === null ? null : { code: error.code, message: error.message.slice(0, 1_024) };
-}
-
-/** Root of the task's ids: the run it belongs to, or itself. */
-export function taskRoot(meta: StepMeta): string {
-  return rootOf(meta.self.key);
+  return error === null ? null : { code: error.code, message: clip(error.message, 1_024) };
 }

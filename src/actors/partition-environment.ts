@@ -1,0 +1,40 @@
+/** What a partition is given by the node that owns it. Shapes only. */
+import type { Bus } from "../bus/bus.ts";
+import type { Codec } from "../bus/codec.ts";
+import type { Address } from "../machines/address.ts";
+import { TroupeError } from "../machines/errors.ts";
+import type { NumberedLetter } from "./channels.ts";
+import type { StoredEvent } from "./client.ts";
+import type { Logger, RuntimeSettings } from "./limits.ts";
+import type { Stepper } from "./step.ts";
+import type { Work } from "./work.ts";
+
+export interface PartitionEnvironment {
+  readonly bus: Bus;
+  readonly codec: Codec;
+  readonly steppers: ReadonlyMap<string, Stepper>;
+  readonly boot: string;
+  readonly settings: RuntimeSettings;
+  readonly logger: Logger;
+  partitionOf(root: string): number;
+  startWork(work: Work): void;
+  abortWork(address: Address, id: string, reason: string): void;
+  /** Hands letters to the owner of a partition; resolves with the number up to which it has applied them. */
+  deliverMail(to: number, from: number, letters: readonly NumberedLetter[]): Promise<number>;
+  /** Events of a stored group, for live listeners. */
+  announce(events: readonly StoredEvent[]): void;
+  /** False when the process of that boot is known to be gone. */
+  isLive(boot: string): boolean;
+  /** False when this node's lease ran out by its own clock: nothing may be read from memory then. */
+  holdsLease(): boolean;
+  /** The partition stopped by itself: lost to another owner, or by a fault that needs an operator. */
+  onStopped(partition: number, cause: "lost" | Error): void;
+}
+
+/** For asks whose outcome the loss of the partition left open. */
+export function moved(partition: number): TroupeError {
+  return new TroupeError(
+    "moved",
+    `Partition ${partition} changed its owner; whether the command took effect is unknown.`,
+  );
+}

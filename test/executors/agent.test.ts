@@ -66,6 +66,26 @@ describe("an attempt", () => {
     expect(types()).toEqual(["task.start", "task.report"]);
   });
 
+  it("is reported whenever it ends, to the microtask", async () => {
+    const turns = async (count: number) => {
+      for (let i = 0; i < count; i++) await null;
+    };
+    for (let run = 0; run < 25; run++) {
+      for (let commit = 0; commit < 25; commit++) {
+        const { executor, types } = hosting(
+          async () => {
+            await turns(run);
+            return 1;
+          },
+          () => turns(commit),
+        );
+        executor.start(work());
+        for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+        expect(types(), `run ${run}, commit ${commit}`).toEqual(["task.start", "task.report"]);
+      }
+    }
+  });
+
   it("tells its context who it is", async () => {
     let seen: unknown;
     const { executor } = hosting((ctx) => {

@@ -20,7 +20,12 @@ export class StepClock implements Clock {
   monotonic() {
     return this.#now;
   }
+  /** What takes no time happens in the next turn, as it does on a real clock. */
   after(ms: number, fn: () => void) {
+    if (ms <= 0) {
+      const turn = setImmediate(fn);
+      return { cancel: () => clearImmediate(turn) };
+    }
     const timer = { at: this.#now + ms, fn };
     this.#timers.push(timer);
     return {

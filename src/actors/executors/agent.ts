@@ -140,7 +140,9 @@ export class AgentExecutor implements Executor {
 
   #admit(host: Host, job: Job): void {
     job.host = host;
-    if (host.running < host.concurrency && !this.#draining) this.#run(host, job);
+    // Behind those that wait for the next turn already.
+    const free = host.running < host.concurrency && host.waiting.size === 0;
+    if (free && !this.#draining) this.#run(host, job);
     else job.ticket = host.waiting.push(job, job.priority);
   }
 
@@ -175,7 +177,7 @@ export class AgentExecutor implements Executor {
     job.returned = true;
     host.running--;
     // Not in this turn: a chain of quick functions must not keep the process from its sockets.
-    if (host.waiting.size > 0) setImmediate(() => this.#next(host));
+    if (host.waiting.size > 0) this.#port.clock.after(0, () => this.#next(host));
   }
 
   #next(host: Host): void {

@@ -87,9 +87,13 @@ export class Reporter {
     this.#busy = true;
     try {
       while (!this.#closed.signal.aborted) {
+        // Between finding nothing to send and being idle there must be no wait: what is pushed
+        // in it would find the pump busy and stay.
         const item = this.#items.shift();
+        const progress = item === undefined ? this.#takeProgress() : undefined;
         if (item !== undefined) await this.#send(item);
-        else if (!(await this.#sendProgress())) return;
+        else if (progress !== undefined) await this.#sendProgress(progress);
+        else return;
       }
     } finally {
       this.#busy = false;
@@ -115,24 +119,28 @@ export class Reporter {
     return error.code === "not_found" || (current !== undefined && current !== this.#attempt);
   }
 
-  /** Sends the waiting progress if its time has come; false when there is nothing to do now. Once only: a newer one follows. */
-  async #sendProgress(): Promise<boolean> {
-    if (this.#progress === undefined) return false;
+  /** The waiting progress if its time has come; else comes back when it has. */
+  #takeProgress(): JsonObject | undefined {
+    const progress = this.#progress;
+    if (progress === undefined) return undefined;
     const { clock } = this.#port;
     const waitMs = this.#progressAt + progressIntervalMs - clock.monotonic();
     if (waitMs > 0) {
       this.#timer?.cancel();
       this.#timer = clock.after(waitMs, () => void this.#pump());
-      return false;
+      return undefined;
     }
-    const progress = this.#progress;
     this.#progress = undefined;
     this.#progressAt = clock.monotonic();
+    return progress;
+  }
+
+  /** Once only: a newer one follows, or the report. */
+  async #sendProgress(progress: JsonObject): Promise<void> {
     try {
       await this.#port.ask(this.#to, { type: "task.progress", attempt: this.#attempt, ...progress });
     } catch (err) {
       this.#port.logger.debug({ task: this.#to.key, err }, "progress was not taken");
     }
-    return true;
   }
 }

@@ -103,7 +103,7 @@ export class ResolveExecutor implements Executor {
     }
     this.#running--;
     this.#forget(job);
-    if (this.#waiting.size > 0) setImmediate(() => this.#next());
+    if (this.#waiting.size > 0) this.#port.clock.after(0, () => this.#next());
   }
 
   async #resolve(work: Work, stage: string, signal: AbortSignal): Promise<JsonObject> {

@@ -146,7 +146,6 @@ function requestBody(operation: Operation, fields: [string, z.ZodType][], compon
 }
 
 const commonErrors: readonly ErrorCode[] = [
-  "invalid_input",
   "internal",
   "unavailable",
   "overloaded",
@@ -158,6 +157,7 @@ const bodyErrors: readonly ErrorCode[] = ["too_large", "unsupported_type", "stor
 
 function responses(operation: Operation, components: Components): Json {
   const codes = new Set<ErrorCode>([
+    "invalid_input",
     ...operation.errors,
     ...(operation.path.startsWith("/v1/") ? commonErrors : []),
     ...(operation.scope === null ? [] : closedErrors),

@@ -29,9 +29,13 @@ export class Outbox {
     return this.open ? this.waitingBytes + this.socket.getBufferedAmount() : 0;
   }
 
-  /** True when a source that can wait should: a quarter of the bound is used. */
-  get congested(): boolean {
-    return this.buffered > this.bytesMax / 4;
+  /**
+   * True when a source that can wait should: a quarter of the bound waits in the socket itself,
+   * so that its draining is sure to be told.
+   */
+  congested(): boolean {
+    if (this.waitingBytes > this.bytesMax / 4) this.flush();
+    return this.open && this.socket.getBufferedAmount() > this.bytesMax / 4;
   }
 
   /** Queues a message; over the bound `onFull` is called instead. One message may be larger than the bound. */

@@ -43,7 +43,7 @@ export class Session {
       format: options.format,
       push: (bytes) => this.outbox.push(bytes),
       tell: (message) => this.tell(message),
-      congested: () => this.outbox.congested,
+      congested: () => this.outbox.congested(),
       tooSlow: () => this.tooSlow(),
       fail: (id, error) => this.fail(id, error),
     });

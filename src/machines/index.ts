@@ -25,7 +25,7 @@ export type { Command, Effect, Json, JsonObject, StepMeta } from "./effects.ts";
 export * from "./errors.ts";
 export { checkExpression, evaluate } from "./expression.ts";
 export { type BlobRef, canonicalJson, inlineBytesMax, isBlobRef, jsonSize, refAt } from "./json.ts";
-export { runView } from "./run/definition.ts";
+export { type RunView, runView, type StageView } from "./run/definition.ts";
 export { type Resolution, resolveStage } from "./run/resolve.ts";
 export type { Checkpoint, RunCommand, RunContext, RunStatus } from "./run/schema.ts";
 export { outputStage, runCommandSchema, runCreateSchema, runDecideSchema, taskAddress } from "./run/schema.ts";

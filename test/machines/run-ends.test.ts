@@ -21,10 +21,7 @@ function answer(world: World, name: string, outcome: unknown): void {
 }
 
 const waiting = (world: World) => world.work.map((w) => w.at.key.slice(3));
-const statuses = (world: World) =>
-  Object.fromEntries(
-    (world.view("run/r1").stages as { name: string; status: string }[]).map((s) => [s.name, s.status]),
-  );
+const statuses = (world: World) => Object.fromEntries(world.stages().map((s) => [s.name, s.status]));
 
 describe("a failed stage", () => {
   const stages = [

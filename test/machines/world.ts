@@ -5,7 +5,8 @@
 import { type Address, formatAddress, parseAddress } from "../../src/machines/address.ts";
 import type { ActorDefinition } from "../../src/machines/definition.ts";
 import type { Command, Effect, Json } from "../../src/machines/effects.ts";
-import { definitions } from "../../src/machines/index.ts";
+import { definitions, type StageView } from "../../src/machines/index.ts";
+import { type Paged, pagedItems } from "../../src/machines/paged.ts";
 import { absent, type State, step } from "./driver.ts";
 
 export interface PendingWork {
@@ -82,6 +83,11 @@ export class World {
     const state = this.states.get(at);
     if (state === undefined) throw new Error(`no ${at}`);
     return definitionOf(address.type).view?.(state) as Record<string, Json>;
+  }
+
+  /** A run's stages, as its view has them. */
+  stages(at = "run/r1"): readonly StageView[] {
+    return pagedItems(this.view(at).stages as unknown as Paged<StageView>);
   }
 
   /** Takes the waiting work that fits, the oldest first. */

@@ -4,48 +4,78 @@
  */
 import type { ActorDefinition } from "../definition.ts";
 import type { Json } from "../effects.ts";
-import { pagedItems } from "../paged.ts";
+import { type Paged, pagedItems, pagedOf } from "../paged.ts";
 import { runMachine } from "./machine.ts";
-import type { RunContext, StageState } from "./schema.ts";
+import type { FanOut, RunContext, StageState } from "./schema.ts";
 
 /** Stages that a view names one by one. */
 const stagesShownMax = 1_000;
 
 const endedStatuses: ReadonlySet<string> = new Set(["succeeded", "failed", "canceled", "timed_out"]);
 
-/** What a read of a run gives. */
-export function runView(context: RunContext): Json {
-  const stages = pagedItems(context.stages)
-    .slice(0, stagesShownMax)
-    .map((state, i) => ({ name: context.plan.stages[i]?.name ?? "", ...summary(state) }));
-  return {
-    runId: context.runId,
-    workflow: context.workflow,
-    status: context.status,
-    traceId: context.traceId,
-    timing: context.timing,
-    input: context.input,
-    context: context.runContext,
-    output: context.output,
-    error: context.error,
-    cost: context.cost,
-    artifacts: pagedItems(context.artifacts),
-    checkpoints: context.checkpoints,
-    metadata: context.metadata,
-    labels: context.labels,
-    createdBy: context.createdBy,
-    stages,
-    stagesTotal: context.stages.length,
-    stagesOpen: context.open,
-  } as unknown as Json;
+/** A stage in a view: its state without inputs and outputs. */
+export interface StageView extends Pick<StageState, "status" | "startedAt" | "finishedAt" | "error"> {
+  readonly name: string;
+  /** Only of a fan-out: its tasks. */
+  readonly fan?: Pick<FanOut, "count" | "done" | "failed">;
 }
 
-/** A stage's status and counts: a single task counts as one. */
-function summary(state: StageState) {
-  const { status, fan, startedAt = null, finishedAt = null, error = null } = state;
-  const single = { count: 1, done: status === "completed" ? 1 : 0, failed: status === "failed" ? 1 : 0 };
-  const { count, done, failed } = fan ?? single;
-  return { status, count, done, failed, startedAt, finishedAt, error };
+/** What a read of a run gives: the context without what only the planning needs. */
+export interface RunView
+  extends Pick<
+    RunContext,
+    | "runId"
+    | "workflow"
+    | "status"
+    | "traceId"
+    | "createdBy"
+    | "requestHash"
+    | "timing"
+    | "input"
+    | "runContext"
+    | "metadata"
+    | "labels"
+    | "output"
+    | "error"
+    | "cost"
+    | "artifacts"
+    | "checkpoints"
+  > {
+  /** Of the definition no more than the stages' names; the whole is its version actor's. */
+  readonly definition: { readonly stages: readonly { readonly name: string }[] };
+  /** The first 1,000, in the definition's order. */
+  readonly stages: Paged<StageView>;
+  readonly stagesTotal: number;
+  /** Stages that have not ended. */
+  readonly stagesOpen: number;
+}
+
+export function runView(context: RunContext): RunView {
+  const stages = pagedItems(context.stages)
+    .slice(0, stagesShownMax)
+    .map((state, i) => viewStage(context.plan.stages[i]?.name ?? "", state));
+  const { runId, workflow, status, traceId, createdBy, requestHash, timing, input, runContext } = context;
+  const { metadata, labels, output, error, cost, artifacts, checkpoints } = context;
+  return {
+    ...{ runId, workflow, status, traceId, createdBy, requestHash, timing, input, runContext },
+    ...{ metadata, labels, output, error, cost, artifacts, checkpoints },
+    definition: { stages: stages.map(({ name }) => ({ name })) },
+    stages: pagedOf(stages),
+    stagesTotal: context.stages.length,
+    stagesOpen: context.open,
+  };
+}
+
+function viewStage(name: string, state: StageState): StageView {
+  const { status, startedAt, finishedAt, error, fan } = state;
+  return {
+    name,
+    status,
+    ...(startedAt === undefined ? {} : { startedAt }),
+    ...(finishedAt === undefined ? {} : { finishedAt }),
+    ...(error === undefined ? {} : { error }),
+    ...(fan === undefined ? {} : { fan: { count: fan.count, done: fan.done, failed: fan.failed } }),
+  };
 }
 
 export const runDefinition: ActorDefinition<RunContext> = {
@@ -58,6 +88,6 @@ export const runDefinition: ActorDefinition<RunContext> = {
     workflow_name: context.workflow.name,
     created: context.timing.createdAt,
   }),
-  view: ({ context }) => runView(context),
+  view: ({ context }) => runView(context) as unknown as Json,
   ended: ({ context }) => endedStatuses.has(context.status) && !context.continuing,
 };

@@ -63,6 +63,20 @@ export function clip(text: string, columns: number): string {
   return out;
 }
 
+/** Breaks a plain line between words, so that each part takes at most so many columns where words allow. */
+export function wrap(line: string, columns: number): string[] {
+  const out: string[] = [];
+  let current = "";
+  for (const word of line.split(/(?<= )(?=[^ ])/)) {
+    if (current !== "" && stringWidth((current + word).trimEnd()) > columns) {
+      out.push(current.trimEnd());
+      current = "";
+    }
+    current += word;
+  }
+  return [...out, current.trimEnd()];
+}
+
 /** Pads to so many terminal columns. */
 export function pad(text: string, columns: number): string {
   return text + " ".repeat(Math.max(0, columns - stringWidth(text)));

@@ -2,7 +2,19 @@
  * What a followed run looks like: pure functions from its state to lines. Not owned: drawing them
  * in place (live.ts), fetching the state (follow.ts).
  */
-import { brief, bytes, clean, cleanLines, clip, duration, type Paint, pad, type Style, stopwatch } from "./format.ts";
+import {
+  brief,
+  bytes,
+  clean,
+  cleanLines,
+  clip,
+  duration,
+  type Paint,
+  pad,
+  type Style,
+  stopwatch,
+  wrap,
+} from "./format.ts";
 import type { Artifact, ArtifactRef, Checkpoint, Run, RunEvent, Stage } from "./shapes.ts";
 
 export interface RunView {
@@ -22,6 +34,8 @@ export interface Canvas {
 const spinner = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"] as const;
 const barColumnsMax = 30;
 const nameColumnsMax = 32;
+/** Longer lines are hard to read. */
+const textColumnsMax = 88;
 
 type Kind = "done" | "active" | "failed" | "skipped" | "waiting" | "idle";
 
@@ -155,8 +169,9 @@ const omitted = new Set(["run_id", "step_id", "stage", "required_schema", "instr
 /** What is asked of a human. */
 export function checkpointLines(checkpoint: Checkpoint, canvas: Canvas): string[] {
   const title = clean(checkpoint.title ?? "A decision is needed");
-  const rule = canvas.paint("dim", "─".repeat(Math.max(1, Math.min(canvas.columns, 72))));
-  const text = cleanLines((checkpoint.instructions ?? "").trim());
+  const rule = canvas.paint("dim", "─".repeat(Math.min(canvas.columns, textColumnsMax)));
+  const width = Math.min(canvas.columns, textColumnsMax);
+  const text = cleanLines((checkpoint.instructions ?? "").trim()).flatMap((line) => wrap(line, width));
   return [rule, canvas.paint("bold", title), ...(text.length === 1 && text[0] === "" ? [] : ["", ...text]), rule];
 }
 

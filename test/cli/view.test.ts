@@ -1,6 +1,6 @@
 import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
-import { clean, clip, createPaint, duration, stopwatch, table } from "../../src/cli/format.ts";
+import { clean, clip, createPaint, duration, stopwatch, table, wrap } from "../../src/cli/format.ts";
 import type { Run } from "../../src/cli/shapes.ts";
 import { artifactLines, type Canvas, endLines, eventLine, runLines, shellWord } from "../../src/cli/view.ts";
 
@@ -105,6 +105,8 @@ describe("lines", () => {
     expect([0, 999, 59_949, 59_960, 3_600_000].map(duration)).toEqual(["0.0 s", "1.0 s", "59.9 s", "1m 00s", "1h 00m"]);
     expect([0, 61_000, 3_661_000].map(stopwatch)).toEqual(["0:00", "1:01", "1:01:01"]);
     expect(table(["A", "B"], [["漢字", "x"]], plain.paint)).toEqual(["A     B", "漢字  x"]);
+    expect(wrap("aa bb  cc a-word-too-long d", 6)).toEqual(["aa bb", "cc", "a-word-too-long", "d"]);
+    expect(wrap("", 6)).toEqual([""]);
     expect(clip("漢字漢字", 5)).toBe("漢字…");
     expect(clip(createPaint(true)("red", "abcdef"), 4)).toBe("\u001b[31mabc…\u001b[0m");
   });

@@ -72,7 +72,7 @@ function feedLine(event: FeedEvent, session: Session): string {
   const name = `${event.type}.${event.name}`;
   const kind = event.kind === null || event.kind === undefined ? "" : session.paint("dim", `(${brief(event.kind)})`);
   const data = event.data === undefined ? "" : session.paint("dim", brief(event.data, 160));
-  return [session.paint("dim", time), pad(brief(name), 18), brief(event.key, 200), kind, data]
+  return [session.paint("dim", time), pad(brief(name), 21), brief(event.key, 200), kind, data]
     .filter((part) => part !== "")
     .join("  ");
 }

@@ -30,9 +30,8 @@ export class Hub {
 
   /** Live events of one root. */
   async followRoot(root: string, listener: RootListener): Promise<() => void> {
-    let set = this.roots.get(root);
-    if (set === undefined) this.roots.set(root, (set = new Set()));
-    const listeners = set;
+    const listeners = this.roots.get(root) ?? new Set();
+    this.roots.set(root, listeners);
     listeners.add(listener);
     return this.live(() => {
       listeners.delete(listener);

@@ -3,7 +3,7 @@
  * because engines tell the place in some messages only; it builds no values.
  */
 const number = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+const escaped = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const space = /[ \t\n\r]*/y;
 const words = ["true", "false", "null"] as const;
 
@@ -33,7 +33,7 @@ class Scanner {
       const code = this.text.charCodeAt(this.at);
       if (Number.isNaN(code) || code < 0x20) return false;
       if (code === 0x5c) {
-        if (!this.run(escape)) return false;
+        if (!this.run(escaped)) return false;
       } else {
         this.at++;
         if (code === 0x22) return true;

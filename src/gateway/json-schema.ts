@@ -84,7 +84,8 @@ function guardedPattern(source: string): RegExp {
   if (source.length > patternCharsMax) throw new Error(`a pattern is longer than ${patternCharsMax} characters`);
   const needsUnicode = /\\[pP]\{|\\u\{|[\ud800-\udfff]/.test(source);
   const backtracks = needsUnicode || /\(\?<?[=!]|\\[1-9]|\\k</.test(source);
-  if (backtracks && repeatsRepetition(source)) throw new Error("a pattern repeats a group that itself repeats or alternates");
+  if (backtracks && repeatsRepetition(source))
+    throw new Error("a pattern repeats a group that itself repeats or alternates");
   return new RegExp(source, needsUnicode ? "u" : "");
 }
 

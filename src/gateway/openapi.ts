@@ -32,8 +32,8 @@ export function openApiDocument(operations: readonly Operation[], version: strin
   const components = new Components();
   const paths: Record<string, Json> = {};
   for (const operation of operations) {
-    const item = (paths[operation.path] ??= {});
-    item[operation.method.toLowerCase()] = describe(operation, components);
+    const method = operation.method.toLowerCase();
+    paths[operation.path] = { ...paths[operation.path], [method]: describe(operation, components) };
   }
   return {
     openapi: "3.1.0",
@@ -145,13 +145,7 @@ function requestBody(operation: Operation, fields: [string, z.ZodType][], compon
   return { required: !bodyOptional(operation), content: { "application/json": content } };
 }
 
-const commonErrors: readonly ErrorCode[] = [
-  "internal",
-  "unavailable",
-  "overloaded",
-  "moved",
-  "timed_out",
-];
+const commonErrors: readonly ErrorCode[] = ["internal", "unavailable", "overloaded", "moved", "timed_out"];
 const closedErrors: readonly ErrorCode[] = ["unauthenticated", "forbidden"];
 const bodyErrors: readonly ErrorCode[] = ["too_large", "unsupported_type", "storage_full"];
 

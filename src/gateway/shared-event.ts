@@ -17,8 +17,8 @@ const shared = new WeakMap<FeedEvent, SharedEvent>();
 
 /** The one SharedEvent of an event object: live listeners and caught-up replays get the same object from the feed. */
 export function sharedEvent(event: FeedEvent): SharedEvent {
-  let known = shared.get(event);
-  if (known === undefined) shared.set(event, (known = new SharedEvent(event)));
+  const known = shared.get(event) ?? new SharedEvent(event);
+  shared.set(event, known);
   return known;
 }
 
@@ -35,7 +35,8 @@ export class SharedEvent {
   frame(format: Format, id: string): Buffer {
     const known = this.frames[format].get(id);
     if (known !== undefined) return known;
-    const tail = (this.tails[format] ??= format === "json" ? this.jsonTail() : this.msgpackTail());
+    const tail = this.tails[format] ?? (format === "json" ? this.jsonTail() : this.msgpackTail());
+    this.tails[format] = tail;
     const frame = Buffer.concat([format === "json" ? jsonHead(id) : msgpackHead(id), tail]);
     this.frames[format].set(id, frame);
     return frame;

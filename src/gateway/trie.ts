@@ -45,8 +45,8 @@ export class PatternTrie<T> {
     const path: Node<T>[] = [this.root];
     for (const token of tokens) {
       const node = path.at(-1) as Node<T>;
-      let next = node.children.get(token);
-      if (next === undefined) node.children.set(token, (next = newNode()));
+      const next = node.children.get(token) ?? newNode<T>();
+      node.children.set(token, next);
       path.push(next);
     }
     const leaf = path.at(-1) as Node<T>;

@@ -13,9 +13,12 @@ describe("TROUPE_API_KEYS", () => {
     ]);
     expect(parseApiKeys("")).toEqual([]);
   });
-  test.each(["noKey", "name:", ":key", "a:k:", "a:k:bad scope", "a:k:runs", "sp ace:k"])("%j is refused without showing the key", (text) => {
-    expect(() => parseApiKeys(text)).toThrow(/API key 1/);
-  });
+  test.each(["noKey", "name:", ":key", "a:k:", "a:k:bad scope", "a:k:runs", "sp ace:k"])(
+    "%j is refused without showing the key",
+    (text) => {
+      expect(() => parseApiKeys(text)).toThrow(/API key 1/);
+    },
+  );
 });
 
 describe("with credentials", () => {
@@ -55,7 +58,10 @@ describe("with credentials", () => {
   test("the same idempotency key of two credentials gives two runs", async () => {
     const body = { workflow: { name: "echo" }, input: 1 };
     const ids = await Promise.all(
-      ["top", "mid"].map(async (key) => (await on.send("POST", "/v1/runs", body, { "x-api-key": key, "idempotency-key": "same" })).body.run.run_id),
+      ["top", "mid"].map(
+        async (key) =>
+          (await on.send("POST", "/v1/runs", body, { "x-api-key": key, "idempotency-key": "same" })).body.run.run_id,
+      ),
     );
     expect(ids[0]).not.toBe(ids[1]);
   });
@@ -80,10 +86,13 @@ describe("without credentials", () => {
 
   function withHost(host: string, method = "GET", headers: Record<string, string> = {}): Promise<number> {
     return new Promise((resolve, reject) => {
-      const req = request({ port: on.gateway.port, host: "127.0.0.1", path: "/v1/runs", method, headers: { host, ...headers } }, (res) => {
-        res.resume();
-        resolve(res.statusCode ?? 0);
-      });
+      const req = request(
+        { port: on.gateway.port, host: "127.0.0.1", path: "/v1/runs", method, headers: { host, ...headers } },
+        (res) => {
+          res.resume();
+          resolve(res.statusCode ?? 0);
+        },
+      );
       req.on("error", reject);
       req.end();
     });
@@ -93,7 +102,14 @@ describe("without credentials", () => {
     for (const host of ["localhost", "localhost:8000", "127.0.0.1:1", "127.9.9.9", "[::1]:8000", "troupe.localhost"]) {
       expect([host, await withHost(host)]).toEqual([host, 200]);
     }
-    for (const host of ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "192.168.1.1", "0.0.0.0"]) {
+    for (const host of [
+      "evil.example",
+      "evil.example:8000",
+      "127.0.0.1.evil.example",
+      "localhost.evil.example",
+      "192.168.1.1",
+      "0.0.0.0",
+    ]) {
       expect([host, await withHost(host)]).toEqual([host, 403]);
     }
   });

@@ -146,7 +146,10 @@ test("a stream tells history, then live events, and ends after the terminal one"
     expect(data.event_id).toBe(event.id);
   }
   // Every block is exactly event, id, data.
-  for (const block of stream.raw().split("\n\n").filter((b) => b !== "" && b !== ":")) {
+  for (const block of stream
+    .raw()
+    .split("\n\n")
+    .filter((b) => b !== "" && b !== ":")) {
     expect(block).toMatch(/^event: [a-z.]+\nid: \S+\ndata: \{.*\}$/);
   }
 });
@@ -234,7 +237,9 @@ test("a reader that takes nothing does not make the gateway read on, and is clos
   socket.pause();
   socket.write(`GET /v1/runs/${id}/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n`);
   while (!slow.runtime.listeners.size) await new Promise((resolve) => setImmediate(resolve));
-  await expect.poll(() => slow.logs.some((l) => l.message === "request" && l.fields["status"] === 499), { timeout: 10_000 }).toBe(true);
+  await expect
+    .poll(() => slow.logs.some((l) => l.message === "request" && l.fields.status === 499), { timeout: 10_000 })
+    .toBe(true);
   expect(read).toBeLessThan(3_000);
   socket.resume();
   await closed;

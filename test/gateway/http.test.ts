@@ -38,7 +38,7 @@ test("every error has the contract's shape, advice and the correlation id that t
       correlation_id: "abc-123",
     },
   });
-  expect(on.logs.some((l) => l.fields["correlation_id"] === "abc-123")).toBe(true);
+  expect(on.logs.some((l) => l.fields.correlation_id === "abc-123")).toBe(true);
   const made = await on.get("/v1/nothing", { "x-correlation-id": "with space" });
   expect(made.body.error.correlation_id).toBe(made.headers.get("x-correlation-id"));
   expect(made.body.error.correlation_id).not.toBe("with space");
@@ -70,23 +70,32 @@ test("a wrong method is 405 with Allow; OPTIONS and HEAD work", async () => {
   expect([options.status, options.headers.get("allow")]).toEqual([204, "POST, GET, HEAD, OPTIONS"]);
   const head = await on.send("HEAD", "/v1/workflows");
   const get = await on.get("/v1/workflows");
-  expect([head.status, head.text, head.headers.get("content-length")]).toEqual([200, "", String(Buffer.byteLength(get.text))]);
+  expect([head.status, head.text, head.headers.get("content-length")]).toEqual([
+    200,
+    "",
+    String(Buffer.byteLength(get.text)),
+  ]);
   expect((await on.send("DELETE", "/openapi.json")).status).toBe(405);
   expect((await on.send("POST", "/docs")).status).toBe(405);
 });
 
-test.each(["text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "multipart/form-data"])(
-  "content type %s is 415",
+test.each([
+  "text/plain",
+  "application/x-www-form-urlencoded",
+  "application/json; charset=latin1",
+  "multipart/form-data",
+])("content type %s is 415", async (type) => {
+  const reply = await on.send("POST", "/v1/runs", JSON.stringify(run), { "content-type": type });
+  expect(reply.status).toBe(415);
+  expect(reply.body.error.code).toBe("unsupported_type");
+});
+
+test.each(["application/json", "application/json; charset=UTF-8", "application/vnd.x+json"])(
+  "content type %s is fine",
   async (type) => {
-    const reply = await on.send("POST", "/v1/runs", JSON.stringify(run), { "content-type": type });
-    expect(reply.status).toBe(415);
-    expect(reply.body.error.code).toBe("unsupported_type");
+    expect((await on.send("POST", "/v1/runs", JSON.stringify(run), { "content-type": type })).status).toBe(201);
   },
 );
-
-test.each(["application/json", "application/json; charset=UTF-8", "application/vnd.x+json"])("content type %s is fine", async (type) => {
-  expect((await on.send("POST", "/v1/runs", JSON.stringify(run), { "content-type": type })).status).toBe(201);
-});
 
 describe("malformed bodies are 400 and name the place", () => {
   test.each([
@@ -125,7 +134,12 @@ describe("malformed bodies are 400 and name the place", () => {
 });
 
 test("unknown fields are named, all of them", async () => {
-  const reply = await on.send("POST", "/v1/runs", { ...run, workflow: { name: "echo", versoin: "1" }, inptu: 1, run_id: "x" });
+  const reply = await on.send("POST", "/v1/runs", {
+    ...run,
+    workflow: { name: "echo", versoin: "1" },
+    inptu: 1,
+    run_id: "x",
+  });
   expect(reply.status).toBe(400);
   const paths = reply.body.error.details.problems.map((p: { path: string }) => p.path).sort();
   expect(paths).toEqual(["inptu", "run_id", "workflow.versoin"]);
@@ -148,17 +162,24 @@ describe("hostile values", () => {
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 
-  test.each(['{"constructor":{"prototype":1},"toString":2,"hasOwnProperty":3}', '{"":1}', "null", '"\\u0000"', "-0.5e-300"])(
-    "%s comes back as it is",
-    async (input) => {
-      const reply = await send(input);
-      expect(reply.status).toBe(201);
-      expect(reply.body.run.input).toEqual(JSON.parse(input));
-    },
-  );
+  test.each([
+    '{"constructor":{"prototype":1},"toString":2,"hasOwnProperty":3}',
+    '{"":1}',
+    "null",
+    '"\\u0000"',
+    "-0.5e-300",
+  ])("%s comes back as it is", async (input) => {
+    const reply = await send(input);
+    expect(reply.status).toBe(201);
+    expect(reply.body.run.input).toEqual(JSON.parse(input));
+  });
 
   test("names of Object's own members are unknown fields like others", async () => {
-    const reply = await on.send("POST", "/v1/runs", '{"workflow":{"name":"echo"},"input":1,"toString":1,"constructor":{}}');
+    const reply = await on.send(
+      "POST",
+      "/v1/runs",
+      '{"workflow":{"name":"echo"},"input":1,"toString":1,"constructor":{}}',
+    );
     expect(reply.status).toBe(400);
     const query = await on.get("/v1/runs?toString=1&__proto__=2");
     expect(query.status).toBe(400);
@@ -200,7 +221,9 @@ describe("limits", () => {
   });
 
   test("a small chunked body is read whole", async () => {
-    const parts = ['{"workflow":{"na', 'me":"echo"},"inp', 'ut":"ü"}'].map((p) => `${Buffer.byteLength(p).toString(16)}\r\n${p}\r\n`);
+    const parts = ['{"workflow":{"na', 'me":"echo"},"inp', 'ut":"ü"}'].map(
+      (p) => `${Buffer.byteLength(p).toString(16)}\r\n${p}\r\n`,
+    );
     const text = await raw(
       `POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${parts.join("")}0\r\n\r\n`,
     );
@@ -223,7 +246,7 @@ test("a client that leaves while the runtime still works harms nobody", async ()
   await expect.poll(() => asked).toBe(20);
   for (const a of aborts) a.abort();
   await Promise.all(gone);
-  await expect.poll(() => on.logs.filter((l) => l.fields["status"] === 499).length).toBeGreaterThanOrEqual(20);
+  await expect.poll(() => on.logs.filter((l) => l.fields.status === 499).length).toBeGreaterThanOrEqual(20);
   release();
   on.runtime.read = read;
   expect((await on.get("/healthz")).status).toBe(200);
@@ -236,7 +259,7 @@ test("an unexpected error is 500 without a word of it, and logged with the id", 
   on.runtime.list = list;
   expect(reply.status).toBe(500);
   expect(reply.text).not.toContain("secret");
-  const line = on.logs.find((l) => l.level === "error" && l.fields["correlation_id"] === reply.body.error.correlation_id);
+  const line = on.logs.find((l) => l.level === "error" && l.fields.correlation_id === reply.body.error.correlation_id);
   expect(line).toBeDefined();
 });
 
@@ -270,7 +293,9 @@ test("an address beyond loopback is refused without credentials, and a taken por
   const { realClock } = await import("./support/start.ts");
   const silent = { debug() {}, info() {}, warn() {}, error() {} };
   const parts = { runtime: on.runtime, clock: realClock, logger: silent };
-  expect(() => createGateway({ ...parts, config: { host: "0.0.0.0", port: 0, version: "1" } })).toThrow(/TROUPE_API_KEYS/);
+  expect(() => createGateway({ ...parts, config: { host: "0.0.0.0", port: 0, version: "1" } })).toThrow(
+    /TROUPE_API_KEYS/,
+  );
   const second = createGateway({ ...parts, config: { host: "127.0.0.1", port: on.gateway.port, version: "1" } });
   await expect(second.listen()).rejects.toThrow(/taken/);
 });

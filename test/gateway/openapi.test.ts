@@ -24,7 +24,9 @@ test("every operation is there with its id, and contract 002 is part of it", () 
   expect(document.openapi).toBe("3.1.0");
   const found = new Map<string, { security?: unknown[]; responses: Record<string, unknown> }>();
   for (const item of Object.values(document.paths)) {
-    for (const operation of Object.values(item as Record<string, { operationId: string; responses: Record<string, unknown> }>)) {
+    for (const operation of Object.values(
+      item as Record<string, { operationId: string; responses: Record<string, unknown> }>,
+    )) {
       found.set(operation.operationId, operation);
     }
   }

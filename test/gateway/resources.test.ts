@@ -14,20 +14,33 @@ beforeAll(async () => {
 afterAll(() => on.gateway.close(100));
 
 describe("checkpoints", () => {
-  const schema = { type: "object", required: ["summary"], properties: { summary: { type: "string", format: "email" } } };
+  const schema = {
+    type: "object",
+    required: ["summary"],
+    properties: { summary: { type: "string", format: "email" } },
+  };
   const at = (verb: string, id = "review") => `/v1/runs/run_h/human/${id}/${verb}`;
 
   beforeAll(() => {
-    on.runtime.put("run", "run_h", runView({ status: "waiting_human", checkpoints: [checkpointView({ requiredSchema: schema })] }));
+    on.runtime.put(
+      "run",
+      "run_h",
+      runView({ status: "waiting_human", checkpoints: [checkpointView({ requiredSchema: schema })] }),
+    );
     on.runtime.onAsk = (to, command): Answer => {
       if (command.type !== "run.decide") throw new TroupeError("conflict", "not now");
       const view = on.runtime.views.get(`run/${to.key}`) as JsonObject & { checkpoints: JsonObject[] };
       const open = view.checkpoints[0] as JsonObject;
-      if (open["status"] !== "required") throw new TroupeError("conflict", "The checkpoint is decided already");
-      const verb = command["decision"] as string;
+      if (open.status !== "required") throw new TroupeError("conflict", "The checkpoint is decided already");
+      const verb = command.decision as string;
       const status = { approve: "approved", reject: "rejected", provide_input: "input_provided" }[verb] as string;
-      const decision = { approved: verb !== "reject", note: (command["note"] as string) ?? null, decidedAt: 1_700_000_001_000, by: null };
-      const decided = { ...open, status, providedInput: (command["input"] as Json) ?? null, decision };
+      const decision = {
+        approved: verb !== "reject",
+        note: (command.note as string) ?? null,
+        decidedAt: 1_700_000_001_000,
+        by: null,
+      };
+      const decided = { ...open, status, providedInput: (command.input as Json) ?? null, decision };
       const next = { ...view, checkpoints: [decided] };
       on.runtime.put("run", to.key, next);
       return { reply: null, view: next, step: 2 };
@@ -37,7 +50,11 @@ describe("checkpoints", () => {
     on.runtime.onAsk = undefined;
   });
   const reopen = () =>
-    on.runtime.put("run", "run_h", runView({ status: "waiting_human", checkpoints: [checkpointView({ requiredSchema: schema })] }));
+    on.runtime.put(
+      "run",
+      "run_h",
+      runView({ status: "waiting_human", checkpoints: [checkpointView({ requiredSchema: schema })] }),
+    );
 
   test("approve takes no body, {} or a note", async () => {
     for (const body of [undefined, {}, { note: "fine" }]) {
@@ -98,14 +115,23 @@ describe("workflows", () => {
   test("register, read, list by tag, read its schemas", async () => {
     const made = await on.send("PUT", "/v1/workflows/brief", definition);
     expect(made.status).toBe(200);
-    expect(made.body).toMatchObject({ name: "brief", version: "1.0.0", default_timeout_ms: 1000, output_schema_ref: null, versions: ["1.0.0"] });
+    expect(made.body).toMatchObject({
+      name: "brief",
+      version: "1.0.0",
+      default_timeout_ms: 1000,
+      output_schema_ref: null,
+      versions: ["1.0.0"],
+    });
     await on.send("PUT", "/v1/workflows/brief", { ...definition, version: "1.1.0" });
     expect((await on.get("/v1/workflows/brief")).body.version).toBe("1.1.0");
     const first = await on.get("/v1/workflows/brief?version=1.0.0");
     expect(first.body.definition.stages).toHaveLength(2);
     expect(first.body.input_schema_ref).toBe("/v1/workflows/brief/schemas?version=1.0.0#/schemas/input");
     const list = await on.get("/v1/workflows?tag=text");
-    expect(list.body).toEqual({ data: [{ name: "brief", version: "1.1.0", description: "d", tags: ["text"] }], next_cursor: null });
+    expect(list.body).toEqual({
+      data: [{ name: "brief", version: "1.1.0", description: "d", tags: ["text"] }],
+      next_cursor: null,
+    });
     const bundle = await on.get("/v1/workflows/brief/schemas?version=1.0.0");
     expect(bundle.body).toMatchObject({
       workflow: { name: "brief", version: "1.0.0" },
@@ -122,7 +148,10 @@ describe("workflows", () => {
     [{ ...definition, input_schema: { $ref: "https://elsewhere.example/s" } }, "input_schema"],
     [{ ...definition, input_schema: { pattern: "(" } }, "input_schema"],
     [{ ...definition, input_schema: { pattern: "^(?=(a+)+$)" } }, "input_schema"],
-    [{ ...definition, stages: [{ name: "c", kind: "checkpoint", title: "t", schema: { type: 1 } }] }, "stages[0].schema"],
+    [
+      { ...definition, stages: [{ name: "c", kind: "checkpoint", title: "t", schema: { type: 1 } }] },
+      "stages[0].schema",
+    ],
   ])("a bad definition is 400 with its place (%#)", async (body, place) => {
     const reply = await on.send("PUT", "/v1/workflows/brief", body);
     expect(reply.status).toBe(400);
@@ -153,7 +182,14 @@ describe("artifacts", () => {
     const common = { mimeType: "text/markdown; charset=utf-8", createdAt: 1_700_000_000_000 };
     const entries = [
       { ...common, artifactId: id, type: "file", name: 'Ünsere "Notiz".md', blob, bytes: bytes.length, sha256 },
-      { ...common, artifactId: "run_a~a~publish~2", type: "record", name: "record", mimeType: "application/json", data: { a: 1 } },
+      {
+        ...common,
+        artifactId: "run_a~a~publish~2",
+        type: "record",
+        name: "record",
+        mimeType: "application/json",
+        data: { a: 1 },
+      },
     ];
     on.runtime.put("run", "run_a", runView({ artifacts: { length: 2, pages: [entries] } as unknown as Json }));
   });
@@ -204,7 +240,12 @@ describe("artifacts", () => {
       const reply = await on.get(target);
       expect([target, reply.status, reply.body.error.details.reason]).toEqual([target, 403, "bad_signature"]);
     }
-    for (const target of [`${pathname}?expires=${expires}`, `${pathname}?expires=x&signature=${signature}`, pathname, `${pathname}?expires=${expires}&signature=${signature}&more=1`]) {
+    for (const target of [
+      `${pathname}?expires=${expires}`,
+      `${pathname}?expires=x&signature=${signature}`,
+      pathname,
+      `${pathname}?expires=${expires}&signature=${signature}&more=1`,
+    ]) {
       expect([400, 403]).toContain((await on.get(target)).status);
     }
   });
@@ -247,22 +288,46 @@ describe("artifacts", () => {
 describe("tasks and agents", () => {
   test("a task is asked for with the core's names and answered with the edge's", async () => {
     on.runtime.onAsk = (to, command) => {
-      const view = { ...command, status: "ready", attempt: 0, priority: 5, createdAt: 1_700_000_000_000 } as unknown as JsonObject;
+      const view = {
+        ...command,
+        status: "ready",
+        attempt: 0,
+        priority: 5,
+        createdAt: 1_700_000_000_000,
+      } as unknown as JsonObject;
       on.runtime.put("task", to.key, view);
       return { reply: null, view, step: 1 };
     };
-    const reply = await on.send("POST", "/v1/tasks", { task_type: "echo", input: [1], timeout_ms: 5, deadline: "2030-01-01T00:00:00Z" });
+    const reply = await on.send("POST", "/v1/tasks", {
+      task_type: "echo",
+      input: [1],
+      timeout_ms: 5,
+      deadline: "2030-01-01T00:00:00Z",
+    });
     on.runtime.onAsk = undefined;
     expect(reply.status).toBe(201);
-    expect(reply.body.task).toMatchObject({ task_type: "echo", status: "ready", input: [1], timeout_ms: 5, deadline: "2030-01-01T00:00:00.000Z" });
+    expect(reply.body.task).toMatchObject({
+      task_type: "echo",
+      status: "ready",
+      input: [1],
+      timeout_ms: 5,
+      deadline: "2030-01-01T00:00:00.000Z",
+    });
     const { command } = on.runtime.asked.at(-1) as { command: JsonObject };
-    expect(command).toMatchObject({ type: "task.create", taskType: "echo", timeoutMs: 5, deadlineAt: Date.parse("2030-01-01") });
+    expect(command).toMatchObject({
+      type: "task.create",
+      taskType: "echo",
+      timeoutMs: 5,
+      deadlineAt: Date.parse("2030-01-01"),
+    });
     const id = reply.body.task.task_id;
     expect((await on.get(`/v1/tasks/${id}`)).body.task_id).toBe(id);
     expect((await on.get("/v1/tasks?task_type=echo")).body.data).toHaveLength(1);
     expect((await on.get("/v1/tasks?status=failed")).body.data).toHaveLength(0);
     expect((await on.send("DELETE", `/v1/tasks/${id}`)).status).toBe(202);
     expect((await on.get("/v1/tasks/none")).status).toBe(404);
-    expect((await on.send("POST", "/v1/tasks", { task_type: "Bad Type", input: 1 })).body.error.details.problems[0].path).toBe("task_type");
+    expect(
+      (await on.send("POST", "/v1/tasks", { task_type: "Bad Type", input: 1 })).body.error.details.problems[0].path,
+    ).toBe("task_type");
   });
 });

@@ -35,7 +35,12 @@ test("a run is created with status 201 in the contract's shape", async () => {
 test("the same idempotency key and body give the same run, another body 409 with what differs", async () => {
   const key = { "idempotency-key": "k-1" };
   const first = await on.send("POST", "/v1/runs", body, key);
-  const again = await on.send("POST", "/v1/runs", `{"input":{"hello":"world"},"workflow":{"version":"0.1.0","name":"echo"}}`, key);
+  const again = await on.send(
+    "POST",
+    "/v1/runs",
+    `{"input":{"hello":"world"},"workflow":{"version":"0.1.0","name":"echo"}}`,
+    key,
+  );
   expect(again.status).toBe(201);
   expect(again.body.run.run_id).toBe(first.body.run.run_id);
   expect(again.headers.get("idempotency-replayed")).toBe("true");
@@ -54,12 +59,19 @@ test("the input is checked against the workflow's schema, with places", async ()
   on.runtime.putWorkflow({
     name: "strict",
     version: "1.0.0",
-    input_schema: { type: "object", required: ["text"], properties: { text: { type: "string" } }, additionalProperties: false },
+    input_schema: {
+      type: "object",
+      required: ["text"],
+      properties: { text: { type: "string" } },
+      additionalProperties: false,
+    },
     stages: [{ name: "a", agent_type: "echo" }],
   });
   const missing = await on.send("POST", "/v1/runs", { workflow: { name: "strict" }, input: {} });
   expect(missing.status).toBe(400);
-  expect(missing.body.error.details.problems).toEqual([{ path: "input.text", message: expect.stringContaining("required") }]);
+  expect(missing.body.error.details.problems).toEqual([
+    { path: "input.text", message: expect.stringContaining("required") },
+  ]);
   const extra = await on.send("POST", "/v1/runs", { workflow: { name: "strict" }, input: { text: "a", more: 1 } });
   expect(extra.body.error.details.problems[0].path).toBe("input.more");
   const fine = await on.send("POST", "/v1/runs", { workflow: { name: "strict" }, input: { text: "a" } });
@@ -132,8 +144,11 @@ test("cancel asks the run and answers 202 with it", async () => {
   expect(on.runtime.asked.at(-1)?.command.type).toBe("run.cancel");
 });
 
-test.each(["/v1/runs/run_nope", "/v1/runs/a~b", "/v1/runs/%00", `/v1/runs/${"x".repeat(201)}`])("%s is 404 or 400", async (path) => {
-  const reply = await on.get(path);
-  expect([400, 404]).toContain(reply.status);
-  expect(reply.body.error.correlation_id).toBeTruthy();
-});
+test.each(["/v1/runs/run_nope", "/v1/runs/a~b", "/v1/runs/%00", `/v1/runs/${"x".repeat(201)}`])(
+  "%s is 404 or 400",
+  async (path) => {
+    const reply = await on.get(path);
+    expect([400, 404]).toContain(reply.status);
+    expect(reply.body.error.correlation_id).toBeTruthy();
+  },
+);

@@ -21,7 +21,7 @@ describe.each(["json", "msgpack"])("%s", (format) => {
     const subscribed = await client.call({ type: "subscribe", id: "s", pattern: `event.${root}.>` });
     expect(subscribed).toEqual({ type: "subscribed", id: "s", cursor: expect.any(String) });
     emit("elsewhere", "started");
-    const stored = emit(root, "started", { attempt: 1, text: "ü\u2028\"" });
+    const stored = emit(root, "started", { attempt: 1, text: 'ü\u2028"' });
     const event = await client.next((m) => m.type === "event");
     expect(event).toEqual({
       type: "event",
@@ -36,7 +36,7 @@ describe.each(["json", "msgpack"])("%s", (format) => {
         key: `${root}~a`,
         name: "started",
         at: new Date(stored.at).toISOString(),
-        data: { attempt: 1, text: "ü\u2028\"" },
+        data: { attempt: 1, text: 'ü\u2028"' },
       },
     });
     expect(await client.call({ type: "unsubscribe", id: "s" })).toEqual({ type: "unsubscribed", id: "s" });
@@ -60,8 +60,14 @@ describe.each(["json", "msgpack"])("%s", (format) => {
     const read = await client.call({ type: "request", id: "2", operation: "runs.get", input: { run_id } });
     expect(read.result.run_id).toBe(run_id);
     const bad = await client.call({ type: "request", id: "3", operation: "runs.list", input: { limit: 0, colour: 1 } });
-    expect(bad).toMatchObject({ type: "error", id: "3", error: { code: "invalid_input", correlation_id: expect.any(String) } });
-    expect(bad.error.details.problems.map((p: { path: string }) => p.path)).toEqual(expect.arrayContaining(["limit", "colour"]));
+    expect(bad).toMatchObject({
+      type: "error",
+      id: "3",
+      error: { code: "invalid_input", correlation_id: expect.any(String) },
+    });
+    expect(bad.error.details.problems.map((p: { path: string }) => p.path)).toEqual(
+      expect.arrayContaining(["limit", "colour"]),
+    );
     expect((await client.call({ type: "request", id: "4", operation: "nope" })).error.code).toBe("not_found");
     client.close();
   });
@@ -79,11 +85,11 @@ test("every operation of the table can be requested", async () => {
   const client = await Client.open(on.base);
   for (const { name } of operations) {
     const answer = await client.call({ type: "request", id: name, operation: name, input: { unknown_field: 1 } });
-    expect([name, answer.error?.code, answer.error?.details?.problems?.some((p: Message) => p.path === "unknown_field")]).toEqual([
+    expect([
       name,
-      "invalid_input",
-      true,
-    ]);
+      answer.error?.code,
+      answer.error?.details?.problems?.some((p: Message) => p.path === "unknown_field"),
+    ]).toEqual([name, "invalid_input", true]);
   }
   client.close();
 });
@@ -103,21 +109,32 @@ test("patterns: one token, the rest, several subscriptions at once", async () =>
   client.close();
 });
 
-test.each(["", "event..x", "event.>.x", "event.a b", "event.x*", "task.*.completed", `event.${"a.".repeat(20)}b`, "event.\u0007"])(
-  "the pattern %j is refused",
-  async (pattern) => {
-    const client = await Client.open(on.base);
-    const answer = await client.call({ type: "subscribe", id: "s", pattern });
-    expect(answer.error.code).toBe("invalid_input");
-    expect(answer.error.details.problems[0].path).toBe("pattern");
-    client.close();
-  },
-);
+test.each([
+  "",
+  "event..x",
+  "event.>.x",
+  "event.a b",
+  "event.x*",
+  "task.*.completed",
+  `event.${"a.".repeat(20)}b`,
+  "event.\u0007",
+])("the pattern %j is refused", async (pattern) => {
+  const client = await Client.open(on.base);
+  const answer = await client.call({ type: "subscribe", id: "s", pattern });
+  expect(answer.error.code).toBe("invalid_input");
+  expect(answer.error.details.problems[0].path).toBe("pattern");
+  client.close();
+});
 
 test("a filter matches attributes and data; a list means any of them", async () => {
   const root = newRoot();
   const client = await Client.open(on.base);
-  await client.call({ type: "subscribe", id: "f", pattern: `event.${root}.>`, filter: { name: ["completed", "failed"], stage: "merge", ok: true } });
+  await client.call({
+    type: "subscribe",
+    id: "f",
+    pattern: `event.${root}.>`,
+    filter: { name: ["completed", "failed"], stage: "merge", ok: true },
+  });
   emit(root, "completed", { stage: "merge", ok: true });
   emit(root, "completed", { stage: "other", ok: true });
   emit(root, "started", { stage: "merge", ok: true });
@@ -156,7 +173,9 @@ test("a cursor that is too old names the oldest; one that is none is refused", a
   const old = await client.call({ type: "subscribe", id: "o", pattern: ">", since: "c1" });
   on.runtime.oldest = 0;
   expect(old.error).toMatchObject({ code: "cursor_expired", details: { oldest: "c5" } });
-  expect((await client.call({ type: "subscribe", id: "o", pattern: ">", since: "junk" })).error.code).toBe("invalid_input");
+  expect((await client.call({ type: "subscribe", id: "o", pattern: ">", since: "junk" })).error.code).toBe(
+    "invalid_input",
+  );
   // The id is free again.
   expect((await client.call({ type: "subscribe", id: "o", pattern: ">" })).type).toBe("subscribed");
   client.close();
@@ -164,30 +183,43 @@ test("a cursor that is too old names the oldest; one that is none is refused", a
 
 test("publish and request reach agents' own subjects only", async () => {
   const client = await Client.open(on.base);
-  expect(await client.call({ type: "publish", id: "p", subject: "agent.echo.hello", data: { a: 1 } })).toEqual({ type: "reply", id: "p", result: null });
+  expect(await client.call({ type: "publish", id: "p", subject: "agent.echo.hello", data: { a: 1 } })).toEqual({
+    type: "reply",
+    id: "p",
+    result: null,
+  });
   expect(on.runtime.published.at(-1)).toEqual({ subject: "agent.echo.hello", data: { a: 1 } });
   const asked = await client.call({ type: "request", id: "q", subject: "agent.echo.hello", data: 5, timeout_ms: 1234 });
   expect(asked.result).toEqual({ subject: "agent.echo.hello", data: 5, timeoutMs: 1234 });
-  expect((await client.call({ type: "request", id: "n", subject: "agent.nobody.x", data: 5 })).error.code).toBe("agent_unavailable");
+  expect((await client.call({ type: "request", id: "n", subject: "agent.nobody.x", data: 5 })).error.code).toBe(
+    "agent_unavailable",
+  );
   for (const subject of ["journal.0", "agent", "agent.*", "agent.x.>", "agent..x", "$JS.API", "agent. x"]) {
     expect((await client.call({ type: "publish", id: subject, subject, data: 1 })).error.code).toBe("invalid_input");
   }
-  expect((await client.call({ type: "request", id: "b", subject: "agent.a.b", operation: "runs.list" })).error.code).toBe("invalid_input");
+  expect(
+    (await client.call({ type: "request", id: "b", subject: "agent.a.b", operation: "runs.list" })).error.code,
+  ).toBe("invalid_input");
   client.close();
 });
 
 describe("bad messages are answered and the connection stays", () => {
-  test.each(["nonsense", "[]", "null", '{"type":"fly"}', '{"type":"subscribe"}', '{"type":"ping","more":1}', '{"type":"ping","__proto__":{}}'])(
-    "%s",
-    async (text) => {
-      const client = await Client.open(on.base);
-      client.send(text);
-      const answer = await client.next((m) => m.type === "error");
-      expect(answer.error.code).toBe("invalid_input");
-      expect(await client.call({ type: "ping", id: "p" })).toEqual({ type: "pong", id: "p" });
-      client.close();
-    },
-  );
+  test.each([
+    "nonsense",
+    "[]",
+    "null",
+    '{"type":"fly"}',
+    '{"type":"subscribe"}',
+    '{"type":"ping","more":1}',
+    '{"type":"ping","__proto__":{}}',
+  ])("%s", async (text) => {
+    const client = await Client.open(on.base);
+    client.send(text);
+    const answer = await client.next((m) => m.type === "error");
+    expect(answer.error.code).toBe("invalid_input");
+    expect(await client.call({ type: "ping", id: "p" })).toEqual({ type: "pong", id: "p" });
+    client.close();
+  });
 
   test("binary rubbish in MessagePack", async () => {
     const client = await Client.open(on.base, ["msgpack"]);
@@ -208,7 +240,10 @@ test("bounds: subscriptions, waiting requests, ids in use, message size", async 
   const { request } = on.runtime;
   on.runtime.request = () => gate;
   for (let i = 0; i < 4; i++) client.send({ type: "request", id: `w${i}`, subject: "agent.x.y" });
-  expect((await client.call({ type: "request", id: "w5", subject: "agent.x.y" })).error).toMatchObject({ code: "overloaded", retryable: true });
+  expect((await client.call({ type: "request", id: "w5", subject: "agent.x.y" })).error).toMatchObject({
+    code: "overloaded",
+    retryable: true,
+  });
   release();
   on.runtime.request = request;
   expect((await client.next((m) => m.id === "w3")).error.code).toBe("internal");
@@ -242,7 +277,9 @@ test("a slow reader is told and closed with 1013; others go on; memory stays bou
   const again = await Client.open(small.base);
   again.send({ type: "subscribe", id: "s", pattern: ">", since: slow.events("s").at(-1).cursor });
   await again.next((m) => m.type === "event" && m.event.no === sent);
-  expect(again.events("s").map((m) => m.event.no)).toEqual(Array.from({ length: sent - seen.length }, (_, i) => seen.length + i + 1));
+  expect(again.events("s").map((m) => m.event.no)).toEqual(
+    Array.from({ length: sent - seen.length }, (_, i) => seen.length + i + 1),
+  );
   quick.close();
   again.close();
   await small.gateway.close(0);
@@ -278,7 +315,11 @@ test("too many clients are refused with 503", async () => {
 
 test("closing the gateway ends WebSockets with 1001, streams, and refuses what comes", async () => {
   const other = await start();
-  other.runtime.put("run", "run_c", on.runtime.views.get([...on.runtime.views.keys()].find((k) => k.startsWith("run/")) as string) as never);
+  other.runtime.put(
+    "run",
+    "run_c",
+    on.runtime.views.get([...on.runtime.views.keys()].find((k) => k.startsWith("run/")) as string) as never,
+  );
   const client = await Client.open(other.base);
   const stream = await fetch(`${other.base}/v1/runs/run_c/events`, { headers: { accept: "text/event-stream" } });
   const ended = stream.text();

@@ -81,16 +81,21 @@ export class Handler {
       requireLoopbackHost(head.host);
       if (!["GET", "HEAD", "OPTIONS"].includes(head.method)) requireSameOrigin(head.origin, head.host);
     }
-    if (head.path === "/openapi.json" || head.path === "/docs" || head.path.startsWith("/docs/")) {
-      return this.static(exchange);
-    }
+    if (head.path === "/openapi.json" || head.path === "/docs" || head.path.startsWith("/docs/")) this.static(exchange);
+    else this.operate(res, exchange);
+  }
+
+  private operate(res: HttpResponse, exchange: Exchange): void {
+    const { head } = exchange;
     const match = this.options.router.match(head.path);
-    if (match.operations.size === 0)
-      throw new TroupeError("not_found", `There is nothing at ${head.path.slice(0, 200)}`);
-    if (head.method === "OPTIONS") return exchange.send(204, [["allow", allowed(match.operations)]], "");
     const operation = match.operations.get(head.method === "HEAD" ? "GET" : head.method);
-    if (operation === undefined) return this.wrongMethod(exchange, allowed(match.operations));
-    this.serve(res, exchange, operation, match);
+    if (match.operations.size === 0) {
+      throw new TroupeError("not_found", `There is nothing at ${head.path.slice(0, 200)}`);
+    }
+    const allow = allowed(match.operations);
+    if (head.method === "OPTIONS") exchange.send(204, [["allow", allow]], "");
+    else if (operation === undefined) this.wrongMethod(exchange, allow);
+    else this.serve(res, exchange, operation, match);
   }
 
   private wrongMethod(exchange: Exchange, allow: string): void {
@@ -103,19 +108,21 @@ export class Handler {
   }
 
   private static(exchange: Exchange): void {
-    const { head } = exchange;
-    if (head.method === "OPTIONS") return exchange.send(204, [["allow", "GET, HEAD, OPTIONS"]], "");
-    if (head.method !== "GET" && head.method !== "HEAD") return this.wrongMethod(exchange, "GET, HEAD, OPTIONS");
-    if (head.path === "/openapi.json") {
-      return exchange.send(200, [["content-type", "application/json; charset=utf-8"]], this.options.openapi());
+    const { method, path } = exchange.head;
+    const allow = "GET, HEAD, OPTIONS";
+    if (method === "OPTIONS") exchange.send(204, [["allow", allow]], "");
+    else if (method !== "GET" && method !== "HEAD") this.wrongMethod(exchange, allow);
+    else if (path === "/openapi.json") {
+      exchange.send(200, [["content-type", "application/json; charset=utf-8"]], this.options.openapi());
+    } else {
+      this.options.docs.find(path).then(
+        (file) => {
+          if (file === null) this.fail(exchange, new TroupeError("not_found", `There is nothing at ${path}`));
+          else exchange.send(200, file.headers, file.body);
+        },
+        (error) => this.fail(exchange, error),
+      );
     }
-    this.options.docs.find(head.path).then(
-      (file) => {
-        if (file === null) this.fail(exchange, new TroupeError("not_found", `There is nothing at ${head.path}`));
-        else exchange.send(200, file.headers, file.body);
-      },
-      (error) => this.fail(exchange, error),
-    );
   }
 
   private serve(res: HttpResponse, exchange: Exchange, operation: Operation, match: Match): void {
@@ -126,7 +133,10 @@ export class Handler {
     const run = (body: Json | undefined): void => {
       this.perform(exchange, operation, credential, path, body).catch((error) => this.fail(exchange, error));
     };
-    if (!takesBody(operation)) return run(undefined);
+    if (!takesBody(operation)) {
+      run(undefined);
+      return;
+    }
     const { bodyBytesMax, jsonDepthMax } = this.services.limits;
     readBody(res, { bytesMax: bodyBytesMax, declared: head.contentLength }, (outcome) => {
       try {

@@ -31,12 +31,11 @@ export class Router {
   private add(operation: Operation): void {
     let node = this.root;
     for (const segment of segmentsOf(operation.path)) {
-      if (segment.startsWith("{")) node = node.parameter ??= newNode();
-      else {
-        let next = node.children.get(segment);
-        if (next === undefined) node.children.set(segment, (next = newNode()));
-        node = next;
-      }
+      const known = segment.startsWith("{") ? node.parameter : node.children.get(segment);
+      const next = known ?? newNode();
+      if (segment.startsWith("{")) node.parameter = next;
+      else node.children.set(segment, next);
+      node = next;
     }
     if (node.operations.has(operation.method))
       throw new Error(`two operations at ${operation.method} ${operation.path}`);

@@ -103,17 +103,16 @@ class Writer {
   end(): void {
     const res = this.exchange.response;
     if (res === undefined) return;
-    if (this.streamed.size !== undefined && this.sent !== this.streamed.size) return this.failOrEmpty(res);
+    if (this.streamed.size !== undefined && this.sent !== this.streamed.size) {
+      // Fewer bytes than announced: only a broken connection tells the client.
+      res.close();
+      return;
+    }
     res.cork(() => {
       this.begin(res);
       res.end();
     });
     this.exchange.ended(200);
-  }
-
-  /** A source that gave fewer bytes than announced: only a broken connection tells the client. */
-  private failOrEmpty(res: HttpResponse): void {
-    res.close();
   }
 
   /** Breaks the connection, so that nobody takes what came for the whole. */

@@ -41,7 +41,10 @@ export class Outbox {
   /** Queues a message; over the bound `onFull` is called instead. One message may be larger than the bound. */
   push(message: Uint8Array): void {
     if (!this.open) return;
-    if (this.buffered > this.bytesMax) return this.onFull();
+    if (this.buffered > this.bytesMax) {
+      this.onFull();
+      return;
+    }
     this.waiting.push(message);
     this.waitingBytes += message.byteLength;
     if (this.waiting.length === 1) queueMicrotask(() => this.flush());

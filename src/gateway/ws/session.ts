@@ -87,23 +87,22 @@ export class Session {
   }
 
   private perform(message: ClientMessage): void {
-    switch (message.type) {
-      case "ping":
-        return this.tell({ type: "pong", ...(message.id !== undefined && { id: message.id }) });
-      case "subscribe":
-        requireScope(this.options.credential, "events:read");
-        return this.subscriptions.subscribe(message);
-      case "unsubscribe":
-        this.subscriptions.unsubscribe(message.id);
-        return this.tell({ type: "unsubscribed", id: message.id });
-      case "publish":
-        requireScope(this.options.credential, "agents:write");
-        this.services.runtime.publish(agentSubject(message.subject), message.data as Json);
-        if (message.id !== undefined) this.tell({ type: "reply", id: message.id, result: null });
-        return;
-      case "request":
-        return this.request(message);
+    if (message.type === "ping") this.tell({ type: "pong", ...(message.id !== undefined && { id: message.id }) });
+    else if (message.type === "request") this.request(message);
+    else if (message.type === "publish") this.publish(message);
+    else if (message.type === "subscribe") {
+      requireScope(this.options.credential, "events:read");
+      this.subscriptions.subscribe(message);
+    } else {
+      this.subscriptions.unsubscribe(message.id);
+      this.tell({ type: "unsubscribed", id: message.id });
     }
+  }
+
+  private publish(message: Message<"publish">): void {
+    requireScope(this.options.credential, "agents:write");
+    this.services.runtime.publish(agentSubject(message.subject), message.data as Json);
+    if (message.id !== undefined) this.tell({ type: "reply", id: message.id, result: null });
   }
 
   private request(message: Message<"request">): void {

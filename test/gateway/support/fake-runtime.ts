@@ -48,8 +48,8 @@ export class FakeRuntime implements Runtime {
       name,
       latest: version,
       versions,
-      description: (definition["description"] as string | undefined) ?? null,
-      tags: (definition["tags"] as Json) ?? [],
+      description: (definition.description as string | undefined) ?? null,
+      tags: (definition.tags as Json) ?? [],
     });
     this.put("workflow_version", `${name}~${version}`, { hash: "0".repeat(64), definition });
   }
@@ -77,20 +77,20 @@ export class FakeRuntime implements Runtime {
   private createRun(to: Address, command: Command): Answer {
     const known = this.views.get(`run/${to.key}`);
     if (known !== undefined) {
-      const before = known["requestHash"] as Record<string, string>;
-      const now = command["requestHash"] as Record<string, string>;
+      const before = known.requestHash as Record<string, string>;
+      const now = command.requestHash as Record<string, string>;
       const differs = Object.keys(now).filter((part) => now[part] !== before[part]);
       if (differs.length > 0) throw new TroupeError("idempotency_conflict", "The key was used before", { differs });
       return { reply: { created: false }, view: known, step: 1 };
     }
-    const view = runView({ ...(command as unknown as JsonObject), runContext: command["context"] as Json });
+    const view = runView({ ...(command as unknown as JsonObject), runContext: command.context as Json });
     this.put("run", to.key, view);
     this.emit(to.key, "run", to.key, "echo", "started");
     return { reply: { created: true }, view, step: 1 };
   }
 
   private register(to: Address, command: Command): Answer {
-    const definition = command["definition"] as JsonObject & { name: string; version: string };
+    const definition = command.definition as JsonObject & { name: string; version: string };
     if (this.views.has(`workflow_version/${definition.name}~${definition.version}`)) {
       throw new TroupeError("already_exists", "There is another definition of this version");
     }
@@ -108,7 +108,7 @@ export class FakeRuntime implements Runtime {
     const all = [...this.views].filter(([key]) => key.startsWith(`${query.type}/`)).reverse();
     const wanted = all.filter(([, view]) =>
       Object.entries(query.where ?? {}).every(([field, value]) => {
-        const own = field === "workflow" ? (view["workflow"] as JsonObject)["name"] : view[field];
+        const own = field === "workflow" ? (view.workflow as JsonObject).name : view[field];
         return Array.isArray(own) ? own.includes(value) : own === value;
       }),
     );

@@ -22,7 +22,9 @@ export class Client {
         w.resolve(message);
       }
     });
-    this.closed = new Promise((resolve) => socket.on("close", (code, reason) => resolve({ code, reason: reason.toString() })));
+    this.closed = new Promise((resolve) =>
+      socket.on("close", (code, reason) => resolve({ code, reason: reason.toString() })),
+    );
   }
 
   static open(base: string, protocols: string[] = [], options: WebSocket.ClientOptions = {}): Promise<Client> {
@@ -49,7 +51,7 @@ export class Client {
   /** Sends and waits for the answer with that id (not an event). */
   async call(message: Record<string, unknown>): Promise<Message> {
     const before = this.messages.length;
-    const answer = this.next((m) => m.id === message["id"] && m.type !== "event" && this.messages.indexOf(m) >= before);
+    const answer = this.next((m) => m.id === message.id && m.type !== "event" && this.messages.indexOf(m) >= before);
     this.send(message);
     return answer;
   }

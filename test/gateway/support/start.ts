@@ -2,9 +2,10 @@
  * Starts a gateway on a free port over a runtime (the fake one unless another is given) and
  * gives small HTTP helpers.
  */
-import { type ApiKey, createGateway, type Gateway, type GatewayLimits } from "../../../src/gateway/index.ts";
+
 import type { Runtime } from "../../../src/actors/client.ts";
-import { FakeRuntime, echoWorkflow } from "./fake-runtime.ts";
+import { type ApiKey, createGateway, type Gateway, type GatewayLimits } from "../../../src/gateway/index.ts";
+import { echoWorkflow, FakeRuntime } from "./fake-runtime.ts";
 
 export interface Started<R extends Runtime = FakeRuntime> {
   readonly runtime: R;

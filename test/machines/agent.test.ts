@@ -26,7 +26,7 @@ describe("an agent", () => {
       'reply {"registered":true}',
       "remind xstate.after.silence.agent.present at 45000",
     ]);
-    expect(agent.index?.(s.state)).toEqual({ status: "idle", agent_type: "echo", capabilities: ["text"], created: 0 });
+    expect(agent.index?.(s.state)).toEqual({ status: "idle", agentType: "echo", capabilities: ["text"], created: 0 });
   });
 
   it("grants its slots and no more", () => {
@@ -35,9 +35,9 @@ describe("an agent", () => {
     expect(status(grown(register, assign("t1")).when(assign("t2")))).toBe("busy");
     expect(story(full.when(assign("t3")).effects)).toEqual(["refuse overloaded"]);
     expect(story(full.when(assign("t2")).effects)).toEqual(["reply null"]);
-    expect(full.when(assign("t2", 2)).context.granted).toEqual({ t1: 1, t2: 2 });
+    expect(full.when(assign("t2", 2)).context.slots).toEqual({ t1: 1, t2: 2 });
     expect(status(full.when(release("t1")))).toBe("active");
-    expect(full.when(release("t1", 7)).context.granted).toEqual({ t1: 1, t2: 1 });
+    expect(full.when(release("t1", 7)).context.slots).toEqual({ t1: 1, t2: 1 });
     expect(status(grown(register, assign("t1")).when(release("t1")))).toBe("idle");
   });
 
@@ -47,7 +47,7 @@ describe("an agent", () => {
     expect(s.context).toMatchObject({
       heartbeatAt: 5_000,
       reported: { status: "fine", currentTasks: 1 },
-      granted: { t1: 1 },
+      slots: { t1: 1 },
     });
     expect(story(s.effects)).toContain("remind xstate.after.silence.agent.present at 50000");
   });
@@ -63,13 +63,13 @@ describe("an agent", () => {
     expect(story(grown(hosted, assign("t1")).when(silence).effects).join()).not.toContain("work.lose");
     expect(story(grown(register, silence).when(assign("t2")).effects)).toEqual(["refuse agent_unavailable"]);
     const back = grown(register, assign("t1"), silence).when({ type: "agent.heartbeat" });
-    expect([status(back), back.context.granted]).toEqual(["idle", {}]);
+    expect([status(back), back.context.slots]).toEqual(["idle", {}]);
     expect(story(back.effects)).toContain("emit available");
   });
 
   it("registers anew after a restart, with free slots", () => {
     const s = grown(hosted, assign("t1"), assign("t2")).when({ ...hosted, concurrency: 5 });
-    expect([status(s), s.context.granted, s.context.concurrency]).toEqual(["idle", {}, 5]);
+    expect([status(s), s.context.slots, s.context.concurrency]).toEqual(["idle", {}, 5]);
     expect(status(grown(register, silence).when(register))).toBe("idle");
   });
 

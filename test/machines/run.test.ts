@@ -140,7 +140,7 @@ describe("a run", () => {
 
   it("lists itself by status, workflow and time", () => {
     const s = given(runDefinition, "run/r1", []).when(createRun({ stages: [stage("a")] }));
-    expect(runDefinition.index?.(s.state)).toEqual({ status: "running", workflow_name: "w", created: 0 });
+    expect(runDefinition.index?.(s.state)).toEqual({ status: "running", workflow: "w", created: 0 });
     expect(runDefinition.kind(s.state.context)).toBe("w");
   });
 });

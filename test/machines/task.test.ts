@@ -36,7 +36,7 @@ describe("a task", () => {
     expect(story(given(task, "task/t1", []).when(own).effects)).toContain('reply {"created":true}');
     expect(story(given(task, "task/t1", [own]).when(own).effects)).toEqual(['reply {"created":false}']);
     expect(story(given(task, "task/t1", [own]).when({ ...own, requestHash: "i" }).effects)).toEqual([
-      "refuse already_exists",
+      "refuse idempotency_conflict",
     ]);
     const circular = { ...own, dependencies: ["t1"] };
     expect(story(given(task, "task/t1", []).when(circular).effects)).toEqual(["refuse invalid_input"]);

@@ -208,7 +208,7 @@ describe("the workflow actor", () => {
     ]);
     expect(s.view).toMatchObject({
       name: "w",
-      version: "1.0.0",
+      latest: "1.0.0",
       tags: ["1.0.0"],
       versions: [{ version: "1.0.0", hash: first.hash }],
     });
@@ -224,7 +224,7 @@ describe("the workflow actor", () => {
   it("keeps the highest version as the latest", () => {
     const latest = (...versions: string[]) => {
       const all = versions.map((v) => register(v));
-      return given(workflowDefinition, "workflow/w", all.slice(0, -1)).when(all.at(-1) ?? first).context.version;
+      return given(workflowDefinition, "workflow/w", all.slice(0, -1)).when(all.at(-1) ?? first).context.latest;
     };
     expect(latest("1.0.0", "1.1.0")).toBe("1.1.0");
     expect(latest("1.1.0", "1.0.0")).toBe("1.1.0");

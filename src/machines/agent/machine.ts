@@ -34,20 +34,20 @@ function register(command: AgentRegister, meta: StepMeta): AgentContext {
     registeredAt: meta.now,
     heartbeatAt: meta.now,
     reported: { status: null, currentTasks: null, metrics: null },
-    granted: {},
+    slots: {},
   };
 }
 
-const slotsTaken = (context: AgentContext) => Object.keys(context.granted).length;
+const slotsTaken = (context: AgentContext) => Object.keys(context.slots).length;
 
 function grantedAttempt(context: AgentContext, task: string): number | undefined {
-  return Object.hasOwn(context.granted, task) ? context.granted[task] : undefined;
+  return Object.hasOwn(context.slots, task) ? context.slots[task] : undefined;
 }
 
 /** A remote agent's attempts are lost with it; those of a hosted one the runtime watches itself. */
 function losses(context: AgentContext, reason: string) {
   if (context.hosted !== null) return [];
-  return Object.entries(context.granted).map(([task, attempt]) =>
+  return Object.entries(context.slots).map(([task, attempt]) =>
     send(address("task", task), { type: "work.lose", id: `attempt-${attempt}`, reason }),
   );
 }
@@ -88,13 +88,13 @@ const agentSetup = setup({
     }),
     grant: assign(({ context, event }) => {
       assertEvent(event, "agent.assign");
-      return { granted: { ...context.granted, [event.task]: event.attempt } };
+      return { slots: { ...context.slots, [event.task]: event.attempt } };
     }),
     release: assign(({ context, event }) => {
       assertEvent(event, "agent.release");
-      return { granted: Object.fromEntries(Object.entries(context.granted).filter(([task]) => task !== event.task)) };
+      return { slots: Object.fromEntries(Object.entries(context.slots).filter(([task]) => task !== event.task)) };
     }),
-    dropSlots: assign({ granted: {} }),
+    dropSlots: assign({ slots: {} }),
     tellLosses: effects<AgentContext, AgentEvent>(({ context }) => losses(context, "its agent fell silent or left")),
     tellUnavailable: effects<AgentContext, AgentEvent>(({ context }) => [
       emit("unavailable", { heartbeatAt: context.heartbeatAt }),
@@ -184,7 +184,7 @@ export const agentDefinition: ActorDefinition<AgentContext> = {
   kind: (context) => context.agentType,
   index: ({ value, context }) => ({
     status: agentStatus(value),
-    agent_type: context.agentType,
+    agentType: context.agentType,
     capabilities: context.capabilities,
     created: context.registeredAt,
   }),

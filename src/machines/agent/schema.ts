@@ -68,5 +68,5 @@ export interface AgentContext {
   /** As the agent says of itself. */
   readonly reported: { readonly status: string | null; readonly currentTasks: number | null; readonly metrics: Json };
   /** Granted slots: task key → attempt. */
-  readonly granted: Readonly<Record<string, number>>;
+  readonly slots: Readonly<Record<string, number>>;
 }

@@ -85,7 +85,7 @@ export const runDefinition: ActorDefinition<RunContext> = {
   kind: (context) => context.workflow.name,
   index: ({ context }) => ({
     status: context.status,
-    workflow_name: context.workflow.name,
+    workflow: context.workflow.name,
     created: context.timing.createdAt,
   }),
   view: ({ context }) => runView(context) as unknown as Json,

@@ -94,7 +94,11 @@ const taskSetup = setup({
       ...(event.parent === undefined ? [reply({ created: true })] : []),
     ]),
     replyExisting: effects(() => [reply({ created: false })]),
-    refuseExisting: effects(() => [refuse("already_exists", "a task with this id exists already")]),
+    refuseExisting: effects<TaskContext, TaskEvent>(({ context }) => [
+      context.requestHash === null
+        ? refuse("already_exists", "a task with this id exists already")
+        : refuse("idempotency_conflict", "the task exists with another request"),
+    ]),
     refuseSelfDependency: effects(() => [refuse("invalid_input", "a task cannot depend on itself")]),
     refuseAttempt: effects<TaskContext, TaskEvent>(({ context, event }) => [
       refuse("conflict", `attempt ${attemptOf(event)} is not the current one, which is ${context.attempt}`, {
@@ -365,10 +369,11 @@ export const taskDefinition: ActorDefinition<TaskContext> = {
       ? null
       : {
           status: taskStatus(value),
-          task_type: context.taskType,
+          taskType: context.taskType,
           priority: context.priority,
           created: context.createdAt,
-          ...(context.runId === null ? {} : { run: context.runId }),
+          ...(context.runId === null ? {} : { runId: context.runId }),
+          ...(context.agent === null ? {} : { agent: context.agent }),
         },
   view: ({ value, context }) => {
     const { watchers: _watchers, requestHash: _requestHash, ...shown } = context;

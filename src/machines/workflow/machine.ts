@@ -14,7 +14,7 @@ import { compareVersions } from "./semver.ts";
 export interface WorkflowContext {
   readonly name: string;
   /** The highest version, a release before any pre-release. */
-  readonly version: string;
+  readonly latest: string;
   readonly hash: string;
   readonly description: string | null;
   readonly tags: readonly string[];
@@ -53,7 +53,7 @@ function register(context: Partial<WorkflowContext>, event: RegisterEvent): Plan
   if (known !== undefined)
     return refused("already_exists", `${name}@${version} exists with another definition`, { hash: known.hash });
   if (versions.length >= versionsMax) return refused("overloaded", `a workflow has at most ${versionsMax} versions`);
-  const isLatest = context.version === undefined || compareVersions(version, context.version) > 0;
+  const isLatest = context.latest === undefined || compareVersions(version, context.latest) > 0;
   return {
     context: {
       ...context,
@@ -61,7 +61,12 @@ function register(context: Partial<WorkflowContext>, event: RegisterEvent): Plan
       createdAt: context.createdAt ?? event.meta.now,
       versions: [...versions, { version, hash: event.hash, createdAt: event.meta.now }],
       ...(isLatest
-        ? { version, hash: event.hash, description: definition.description ?? null, tags: definition.tags ?? [] }
+        ? {
+            latest: version,
+            hash: event.hash,
+            description: definition.description ?? null,
+            tags: definition.tags ?? [],
+          }
         : {}),
     },
     effects: [

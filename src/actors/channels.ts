@@ -57,14 +57,18 @@ export class Channels {
     }
   }
 
-  /** The receiver has applied all up to `number`. */
-  acknowledge(to: number, number: number): void {
+  /**
+   * The receiver has applied all up to `number`. Returns the sequence of the oldest group whose letter is dropped
+   * (0: none): the journal must be kept from there until the partition's own record knows of it.
+   */
+  acknowledge(to: number, number: number): number {
     const box = this.#box(to);
-    if (number <= box.acked) return;
+    if (number <= box.acked) return 0;
     if (number > box.last) throw new Error(`channel to ${to}: ${number} acknowledged, ${box.last} sent`);
-    box.letters.splice(0, number - box.acked);
+    const dropped = box.letters.splice(0, number - box.acked);
     box.acked = number;
     box.ackDirty = true;
+    return dropped[0]?.seq ?? 0;
   }
 
   moved(cursors: readonly (readonly [number, number])[]): void {

@@ -175,11 +175,11 @@ export class Flusher {
     const bytes = encodePartition(codec, { ...reflects, time: state.time, out, cursors, askers: state.askers.dump() });
     const seq = await this.#write(names.partition, bytes, state.metaRecordSeq, reflects.number).catch(
       (error: unknown) => {
-        state.metaDirtySince = since;
+        state.touchMeta(since);
         throw error;
       },
     );
-    if (seq === undefined) state.metaDirtySince = since;
+    if (seq === undefined) state.touchMeta(since);
     else state.metaRecordSeq = seq;
   }
 

@@ -39,7 +39,7 @@ export class MailPump {
     let applied = 0;
     try {
       applied = await this.#deliver(to, partition, letters);
-      if (!this.#stopped()) channels.acknowledge(to, applied);
+      if (!this.#stopped()) this.#state.touchMeta(channels.acknowledge(to, applied));
     } catch {
       applied = 0;
     }

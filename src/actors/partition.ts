@@ -90,7 +90,11 @@ export class Partition {
   /** Takes the partition over; afterwards it serves. Rejects when the store cannot be trusted. */
   async open(): Promise<void> {
     const env = { ...this.#env, state: this.state, loader: this.#loader, stopped: () => this.phase === "stopped" };
-    const taken = await takeOver(env);
+    const taken = await takeOver(env).catch(async (error: unknown) => {
+      if (!(error instanceof StoreFault) || (await this.#ours())) throw error;
+      this.#lose();
+      return "stopped" as const;
+    });
     if (taken === "stopped" || this.phase === "stopped") return;
     this.phase = "serving";
     this.#keeping.begin(taken.tailBytes);
@@ -225,10 +229,14 @@ export class Partition {
       this.#fail(error);
       return;
     }
-    void ownerAtEnd(this.#env.bus, this.#env.codec, this.state, this.#env.boot).then(
+    void this.#ours().then(
       (ours) => (ours ? this.#fail(error) : this.#lose()),
       () => this.#fail(error),
     );
+  }
+
+  #ours(): Promise<boolean> {
+    return ownerAtEnd(this.#env.bus, this.#env.codec, this.state, this.#env.boot);
   }
 
   #fail(error: Error): void {

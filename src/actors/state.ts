@@ -93,8 +93,9 @@ export class PartitionState {
     this.horizon = group.horizon;
   }
 
+  /** The partition's own record lacks something since the group at `seq` (0: nothing). */
   touchMeta(seq: number): void {
-    if (this.metaDirtySince === 0) this.metaDirtySince = seq;
+    if (seq > 0 && (this.metaDirtySince === 0 || seq < this.metaDirtySince)) this.metaDirtySince = seq;
   }
 
   #commitDraft(draft: Draft, seq: number): void {

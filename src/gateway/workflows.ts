@@ -23,7 +23,7 @@ export interface Workflows {
 const cachedMax = 200;
 
 interface LatestView {
-  readonly latest?: string;
+  readonly version?: string;
 }
 interface VersionView {
   readonly hash: string;
@@ -53,8 +53,8 @@ export function newWorkflows(runtime: Runtime): Workflows {
 
 async function latestOf(runtime: Runtime, name: string): Promise<string> {
   const view = (await readOrMissing(runtime, "workflow", name, missing(name, undefined))) as unknown as LatestView;
-  if (view.latest === undefined) throw missing(name, undefined);
-  return view.latest;
+  if (view.version === undefined) throw missing(name, undefined);
+  return view.version;
 }
 
 /** Reads a view; an id that cannot be one is as absent as one that is not there. */

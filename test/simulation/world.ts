@@ -98,7 +98,7 @@ export class World {
     }
     this.#healed = true;
     this.#chance.calm = true;
-    for (const node of this.#nodes) if (node.bus && node.host !== undefined) node.bus.setLink("up");
+    for (const node of this.#nodes) node.bus.setLink("up");
     await this.clock.advance(20_000);
     if (this.#alive().length === 0) this.#birth();
     await this.clock.advance(20_000);

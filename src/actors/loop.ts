@@ -85,7 +85,7 @@ export class GroupLoop {
     builder.fill(inbox);
     if (!builder.changed && !keeping.floorWanted) {
       this.#passOver(builder);
-      this.#settle(builder.settled);
+      this.#settleUncommitted(builder.settled);
       return builder.taken.length > 0 || builder.takenLetters.length > 0;
     }
     const { epoch, seq: prevSeq, checksum: prevChecksum, recordsSeq } = state;
@@ -180,6 +180,13 @@ export class GroupLoop {
     }
     if (kind === "full") inbox.unshift(rest);
     if (kind === "lost") this.#parts.onLost();
+  }
+
+  /** Without a commit nothing proves that the partition is still ours but the lease. */
+  #settleUncommitted(settled: readonly Settled[]): void {
+    const { env, state } = this.#parts;
+    if (env.holdsLease()) this.#settle(settled);
+    else for (const { item } of settled) item.fail(moved(state.partition));
   }
 
   #settle(settled: readonly Settled[]): void {

@@ -108,11 +108,14 @@ export class Node {
         this.#forget(p);
       }
       const held = this.partitions.has(p);
+      const lease = leases.get(leaseKey(p));
       if (wanted === this.boot && !held && !this.faults.has(p)) {
-        const lease = leases.get(leaseKey(p));
         const holder = holderOf(lease);
         if (holder !== undefined && holder !== this.boot && boots.includes(holder)) continue;
         opening.push(this.#acquire(p, lease?.revision));
+      } else if (!held && wanted !== this.boot && lease !== undefined && holderOf(lease) === this.boot) {
+        // Left over from a loss, or from a write whose answer was lost: the wanted owner waits for it.
+        await this.#options.bus.registry.remove(lease.key, lease.revision);
       } else if (held && wanted !== this.boot && wanted !== undefined && !released) {
         // One at a time, so that a joining node never finds many partitions between owners.
         released = true;

@@ -5,14 +5,16 @@
 import { LRUCache } from "lru-cache";
 import type { Runtime } from "../actors/client.ts";
 import { address, isKey } from "../machines/address.ts";
-import type { Json, JsonObject } from "../machines/effects.ts";
+import type { Json } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
+import type { WorkflowContext, WorkflowVersionContext } from "../machines/workflow/machine.ts";
+import type { WorkflowDefinition } from "../machines/workflow/schema.ts";
 
 export interface WorkflowVersion {
   readonly name: string;
   readonly version: string;
   readonly hash: string;
-  readonly definition: JsonObject;
+  readonly definition: WorkflowDefinition;
 }
 
 export interface Workflows {
@@ -21,14 +23,6 @@ export interface Workflows {
 }
 
 const cachedMax = 200;
-
-interface LatestView {
-  readonly version?: string;
-}
-interface VersionView {
-  readonly hash: string;
-  readonly definition: JsonObject;
-}
 
 export function newWorkflows(runtime: Runtime): Workflows {
   const cache = new LRUCache<string, WorkflowVersion>({ max: cachedMax });
@@ -43,7 +37,7 @@ export function newWorkflows(runtime: Runtime): Workflows {
         "workflow_version",
         key,
         missing(name, version),
-      )) as unknown as VersionView;
+      )) as unknown as WorkflowVersionContext;
       const found = { name, version: wanted, hash: view.hash, definition: view.definition };
       cache.set(key, found);
       return found;
@@ -52,9 +46,8 @@ export function newWorkflows(runtime: Runtime): Workflows {
 }
 
 async function latestOf(runtime: Runtime, name: string): Promise<string> {
-  const view = (await readOrMissing(runtime, "workflow", name, missing(name, undefined))) as unknown as LatestView;
-  if (view.version === undefined) throw missing(name, undefined);
-  return view.version;
+  const view = await readOrMissing(runtime, "workflow", name, missing(name, undefined));
+  return (view as unknown as WorkflowContext).latest;
 }
 
 /** Reads a view; an id that cannot be one is as absent as one that is not there. */

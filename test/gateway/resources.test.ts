@@ -5,7 +5,7 @@ import type { Answer } from "../../src/actors/client.ts";
 import type { Json, JsonObject } from "../../src/machines/effects.ts";
 import { TroupeError } from "../../src/machines/errors.ts";
 import { type Started, start } from "./support/start.ts";
-import { checkpointView, runView } from "./support/views.ts";
+import { agentView, checkpointView, runView, taskView } from "./support/views.ts";
 
 let on: Started;
 beforeAll(async () => {
@@ -288,13 +288,8 @@ describe("artifacts", () => {
 describe("tasks and agents", () => {
   test("a task is asked for with the core's names and answered with the edge's", async () => {
     on.runtime.onAsk = (to, command) => {
-      const view = {
-        ...command,
-        status: "ready",
-        attempt: 0,
-        priority: 5,
-        createdAt: 1_700_000_000_000,
-      } as unknown as JsonObject;
+      const { type: _, ...fields } = command;
+      const view = taskView(fields as Record<string, Json>);
       on.runtime.put("task", to.key, view);
       return { reply: null, view, step: 1 };
     };
@@ -329,5 +324,30 @@ describe("tasks and agents", () => {
     expect(
       (await on.send("POST", "/v1/tasks", { task_type: "Bad Type", input: 1 })).body.error.details.problems[0].path,
     ).toBe("task_type");
+  });
+
+  test("agents are listed and read", async () => {
+    on.runtime.put("agent", "echo-n1", agentView());
+    const list = await on.get("/v1/agents?status=idle&capability=text&agent_type=echo");
+    expect(list.body.data).toEqual([
+      {
+        agent_id: "echo-n1",
+        agent_type: "echo",
+        name: "Echo",
+        version: null,
+        status: "idle",
+        capabilities: ["text"],
+        concurrency: 2,
+        current_tasks: ["run_a~x"],
+        hosted: true,
+        node: "n1",
+        metadata: {},
+        registered_at: "2023-11-14T22:13:20.000Z",
+        last_heartbeat_at: "2023-11-14T22:13:20.000Z",
+      },
+    ]);
+    expect((await on.get("/v1/agents/echo-n1")).body).toEqual(list.body.data[0]);
+    expect((await on.get("/v1/agents?status=gone")).body.data).toEqual([]);
+    expect((await on.get("/v1/agents/none")).status).toBe(404);
   });
 });

@@ -3,7 +3,7 @@
  */
 import { z } from "zod";
 import { address } from "../../machines/address.ts";
-import type { JsonObject } from "../../machines/effects.ts";
+import type { AgentContext } from "../../machines/agent/schema.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { rfc3339 } from "../dialects/002/map.ts";
 import { pageOf } from "../dialects/002/schema.ts";
@@ -30,42 +30,23 @@ export const agent = z
   })
   .meta({ id: "Agent" });
 
-interface AgentView {
-  readonly agentType: string;
-  readonly name?: string;
-  readonly version?: string | null;
-  readonly status: string;
-  readonly capabilities?: readonly string[];
-  readonly concurrency?: number;
-  readonly slots?: readonly { readonly task: string }[] | Readonly<Record<string, unknown>>;
-  readonly hosted?: { readonly node: string } | null;
-  readonly metadata?: JsonObject;
-  readonly registeredAt?: number | null;
-  readonly heartbeatAt?: number | null;
-}
-
-function tasksOf(slots: AgentView["slots"]): string[] {
-  if (slots === undefined) return [];
-  if (Array.isArray(slots)) return slots.map((s: { task: string }) => s.task);
-  return Object.keys(slots);
-}
+type AgentView = AgentContext & { readonly status: string };
 
 export function toAgent(id: string, view: AgentView): z.input<typeof agent> {
-  const time = (ms: number | null | undefined) => (ms === null || ms === undefined ? null : rfc3339(ms));
   return {
     agent_id: id,
     agent_type: view.agentType,
-    name: view.name ?? id,
-    version: view.version ?? null,
+    name: view.name,
+    version: view.version,
     status: view.status,
-    capabilities: [...(view.capabilities ?? [])],
-    concurrency: view.concurrency ?? 1,
-    current_tasks: tasksOf(view.slots),
-    hosted: view.hosted !== undefined && view.hosted !== null,
+    capabilities: [...view.capabilities],
+    concurrency: view.concurrency,
+    current_tasks: Object.keys(view.slots),
+    hosted: view.hosted !== null,
     node: view.hosted?.node ?? null,
-    metadata: (view.metadata ?? {}) as Record<string, unknown>,
-    registered_at: time(view.registeredAt),
-    last_heartbeat_at: time(view.heartbeatAt),
+    metadata: view.metadata as Record<string, unknown>,
+    registered_at: rfc3339(view.registeredAt),
+    last_heartbeat_at: rfc3339(view.heartbeatAt),
   };
 }
 

@@ -2,8 +2,8 @@
  * A task at the edge: schema, and the mapping from the core's view. Pure.
  */
 import { z } from "zod";
-import type { Json, JsonObject } from "../../machines/effects.ts";
-import { rfc3339 } from "../dialects/002/map.ts";
+import type { TaskContext } from "../../machines/task/schema.ts";
+import { rfc3339, toRunError } from "../dialects/002/map.ts";
 import { artifactRef, runError } from "../dialects/002/schema.ts";
 import { freeJson, freeObject } from "../operation.ts";
 
@@ -62,53 +62,12 @@ export const task = z
   })
   .meta({ id: "Task" });
 
-interface FailureView {
-  readonly code: string;
-  readonly message: string;
-  readonly retryable?: boolean | undefined;
-  readonly details?: Json;
-}
+/** The task's view: its context with its status. */
+export type TaskView = Omit<TaskContext, "watchers" | "requestHash"> & {
+  readonly status: (typeof taskStatuses)[number];
+};
 
-export interface TaskView {
-  readonly status: string;
-  readonly taskType: string;
-  readonly capabilities?: readonly string[];
-  readonly input: Json;
-  readonly output?: Json;
-  readonly priority: number;
-  readonly runId?: string | null;
-  readonly stage?: string | null;
-  readonly index?: number | null;
-  readonly title?: string | null;
-  readonly description?: string | null;
-  readonly dependencies?: readonly string[];
-  readonly error?: FailureView | null;
-  readonly attempt: number;
-  readonly attempts?: readonly {
-    readonly attempt: number;
-    readonly agent?: string | null;
-    readonly startedAt?: number | null;
-    readonly endedAt?: number | null;
-    readonly result: string;
-    readonly error?: FailureView | null;
-  }[];
-  readonly agent?: string | null;
-  readonly progress?: { readonly fraction?: number | null; readonly message?: string | null } | null;
-  readonly timeoutMs?: number | null;
-  readonly deadlineAt?: number | null;
-  readonly artifacts?: readonly {
-    readonly artifactId: string;
-    readonly type: "file" | "record" | "message";
-    readonly name: string;
-  }[];
-  readonly cost?: { readonly promptTokens: number; readonly completionTokens: number; readonly usd: number };
-  readonly metadata?: JsonObject;
-  readonly createdAt?: number | null;
-  readonly startedAt?: number | null;
-  readonly finishedAt?: number | null;
-}
-
-const time = (ms: number | null | undefined): string | null => (ms === null || ms === undefined ? null : rfc3339(ms));
+const time = (ms: number | null): string | null => (ms === null ? null : rfc3339(ms));
 
 /** A task's view in the edge's shape. */
 export function toTask(id: string, view: TaskView): z.input<typeof task> {
@@ -116,38 +75,38 @@ export function toTask(id: string, view: TaskView): z.input<typeof task> {
   return {
     task_id: id,
     task_type: view.taskType,
-    capabilities: [...(view.capabilities ?? [])],
-    status: view.status as z.input<typeof task>["status"],
+    capabilities: [...view.capabilities],
+    status: view.status,
     priority: view.priority,
-    run_id: view.runId ?? null,
-    stage: view.stage ?? null,
-    index: view.index ?? null,
-    title: view.title ?? null,
-    description: view.description ?? null,
-    dependencies: [...(view.dependencies ?? [])],
+    run_id: view.runId,
+    stage: view.stage,
+    index: view.index,
+    title: view.title,
+    description: view.description,
+    dependencies: [...view.dependencies],
     input: view.input,
-    output: view.output ?? null,
-    error: view.error ?? null,
+    output: view.output,
+    error: toRunError(view.error),
     attempt: view.attempt,
-    attempts: (view.attempts ?? []).map((a) => ({
+    attempts: view.attempts.map((a) => ({
       attempt: a.attempt,
-      agent: a.agent ?? null,
+      agent: a.agent,
       started_at: time(a.startedAt),
       ended_at: time(a.endedAt),
       result: a.result,
-      error: a.error ?? null,
+      error: toRunError(a.error),
     })),
-    agent: view.agent ?? null,
-    progress: progress ? { fraction: progress.fraction ?? null, message: progress.message ?? null } : null,
-    timeout_ms: view.timeoutMs ?? null,
+    agent: view.agent,
+    progress,
+    timeout_ms: view.timeoutMs,
     deadline: time(view.deadlineAt),
-    artifacts: (view.artifacts ?? []).map((a) => ({ artifact_id: a.artifactId, type: a.type, name: a.name })),
+    artifacts: view.artifacts.map((a) => ({ artifact_id: a.artifactId, type: a.type, name: a.name })),
     cost: {
-      prompt_tokens: view.cost?.promptTokens ?? 0,
-      completion_tokens: view.cost?.completionTokens ?? 0,
-      total_usd: view.cost?.usd ?? 0,
+      prompt_tokens: view.cost.promptTokens,
+      completion_tokens: view.cost.completionTokens,
+      total_usd: view.cost.usd,
     },
-    metadata: (view.metadata ?? {}) as Record<string, unknown>,
+    metadata: view.metadata as Record<string, unknown>,
     created_at: time(view.createdAt),
     started_at: time(view.startedAt),
     finished_at: time(view.finishedAt),

@@ -4,8 +4,9 @@
  */
 import { z } from "zod";
 import { address } from "../../machines/address.ts";
-import type { Json, JsonObject } from "../../machines/effects.ts";
+import type { Json } from "../../machines/effects.ts";
 import { parseWorkflow } from "../../machines/workflow/check.ts";
+import type { WorkflowContext } from "../../machines/workflow/machine.ts";
 import { type WorkflowDefinition, workflowSchema } from "../../machines/workflow/schema.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { pageOf, schemaBundle, workflow, workflowSummary } from "../dialects/002/schema.ts";
@@ -18,17 +19,9 @@ import { absent } from "./values.ts";
 const name = z.string().min(1).max(200);
 const version = z.string().min(1).max(100).optional();
 
-interface CatalogueView {
-  readonly name?: string;
-  readonly latest: string;
-  readonly versions?: readonly { readonly version: string }[];
-  readonly description?: string | null;
-  readonly tags?: readonly string[];
-}
-
 /** A definition's schemas by name: `input`, `output`, `checkpoint.<stage>`. */
-function schemasOf(definition: JsonObject): Record<string, Json> {
-  const { input_schema: input, output_schema: output, stages } = definition as unknown as WorkflowDefinition;
+function schemasOf(definition: WorkflowDefinition): Record<string, Json> {
+  const { input_schema: input, output_schema: output, stages } = definition;
   const schemas: Record<string, Json> = {};
   if (input !== undefined) schemas.input = input;
   if (output !== undefined) schemas.output = output;
@@ -49,8 +42,8 @@ async function describe(
     "workflow",
     wanted,
     absent("workflow", wanted),
-  )) as unknown as CatalogueView;
-  const definition = found.definition as unknown as WorkflowDefinition;
+  )) as unknown as WorkflowContext;
+  const { definition } = found;
   const schemas = `/v1/workflows/${encodeURIComponent(wanted)}/schemas?version=${encodeURIComponent(found.version)}#/schemas`;
   return {
     name: found.name,
@@ -60,8 +53,8 @@ async function describe(
     default_timeout_ms: definition.default_timeout_ms ?? null,
     input_schema_ref: definition.input_schema === undefined ? null : `${schemas}/input`,
     output_schema_ref: definition.output_schema === undefined ? null : `${schemas}/output`,
-    definition: found.definition as Record<string, unknown>,
-    versions: (view.versions ?? []).map((v) => v.version),
+    definition: definition as unknown as Record<string, unknown>,
+    versions: view.versions.map((v) => v.version),
   };
 }
 
@@ -109,8 +102,8 @@ export const workflowOperations = [
         ...(input.cursor !== undefined && { cursor: String(decodeCursor("workflows", input.cursor)) }),
       });
       const data = page.items.map(({ address: at, view }) => {
-        const v = view as unknown as CatalogueView;
-        return { name: at.key, version: v.latest, description: v.description ?? null, tags: [...(v.tags ?? [])] };
+        const v = view as unknown as WorkflowContext;
+        return { name: at.key, version: v.latest, description: v.description, tags: [...v.tags] };
       });
       return { data, next_cursor: page.nextCursor === null ? null : encodeCursor("workflows", page.nextCursor) };
     },

@@ -1,6 +1,6 @@
 /**
  * Messages of `/v1/ws` and its close codes. In: the union below. Out: `subscribed`,
- * `unsubscribed`, `event`, `reply`, `error`, `pong`. docs/websocket is written from this file.
+ * `unsubscribed`, `event`, `reply`, `error`, `pong`.
  */
 import { z } from "zod";
 import { freeJson } from "../operation.ts";

@@ -40,3 +40,61 @@ export function checkpointView(fields: Record<string, Json | undefined> = {}): J
     ...fields,
   };
 }
+
+export function taskView(fields: Record<string, Json | undefined> = {}): JsonObject {
+  return {
+    status: "ready",
+    taskType: "echo",
+    capabilities: [],
+    input: null,
+    priority: 5,
+    parent: null,
+    runId: null,
+    stage: null,
+    index: null,
+    dependencies: [],
+    unmet: [],
+    timeoutMs: null,
+    deadlineAt: null,
+    title: null,
+    description: null,
+    metadata: {},
+    attempt: 0,
+    lost: 0,
+    agent: null,
+    node: null,
+    progress: null,
+    attempts: [],
+    createdAt: 1_700_000_000_000,
+    readyAt: null,
+    startedAt: null,
+    finishedAt: null,
+    output: null,
+    error: null,
+    artifacts: [],
+    cost: { promptTokens: 0, completionTokens: 0, usd: 0 },
+    ...fields,
+  };
+}
+
+export function agentView(fields: Record<string, Json | undefined> = {}): JsonObject {
+  return {
+    status: "idle",
+    agentType: "echo",
+    name: "Echo",
+    version: null,
+    capabilities: ["text"],
+    concurrency: 2,
+    hosted: { node: "n1" },
+    heartbeatMs: 30_000,
+    configuration: {},
+    resources: {},
+    metadata: {},
+    healthCheckUrl: null,
+    registeredAt: 1_700_000_000_000,
+    heartbeatAt: 1_700_000_000_000,
+    reported: { status: null, currentTasks: null, metrics: null },
+    slots: { "run_a~x": 1 },
+    ...fields,
+  };
+}

@@ -49,8 +49,8 @@ export function toRun(runId: string, view: RunView): Run {
     checkpoints: view.checkpoints.map((c) => toCheckpoint(runId, c)),
     metadata: view.metadata as Record<string, unknown>,
     labels: { ...view.labels },
-    stages: pagedItems(view.stages).map((stage, i) => ({
-      name: view.definition.stages[i]?.name ?? String(i),
+    stages: pagedItems(view.stages).map((stage) => ({
+      name: stage.name,
       status: stage.status,
       count: stage.fan?.count ?? null,
       done: stage.fan?.done ?? null,
@@ -59,7 +59,7 @@ export function toRun(runId: string, view: RunView): Run {
   };
 }
 
-function toRunError(error: RunView["error"]): Run["error"] {
+export function toRunError(error: RunView["error"]): Run["error"] {
   if (error === null) return null;
   const { code, message, retryable, details } = error;
   return { code, message, ...(retryable !== undefined && { retryable }), ...(details !== undefined && { details }) };

@@ -1,0 +1,46 @@
+/** The real runtime, machines, executors and built-in agents over the memory bus, for tests of the gateway. */
+import { AgentExecutor } from "../../../src/actors/executors/agent.ts";
+import { ResolveExecutor } from "../../../src/actors/executors/resolve.ts";
+import { startHost } from "../../../src/actors/host.ts";
+import type { TroupeRuntime } from "../../../src/actors/runtime.ts";
+import { builtInAgents, builtInWorkflows } from "../../../src/builtin/index.ts";
+import { createMemoryBus } from "../../../src/bus/memory/bus.ts";
+import { systemClock } from "../../../src/bus/system-clock.ts";
+import { definitions } from "../../../src/machines/index.ts";
+
+export interface Real {
+  readonly runtime: TroupeRuntime;
+  readonly problems: { fields: object; message: string }[];
+  stop(): Promise<void>;
+}
+
+/** Built-in workflows are in `workflows`; tests register them over HTTP. */
+export const workflows = builtInWorkflows;
+
+export async function startReal(): Promise<Real> {
+  const problems: Real["problems"] = [];
+  const note = (fields: object, message: string) => void problems.push({ fields, message });
+  const logger = { debug() {}, info() {}, warn: note, error: note };
+  const bus = createMemoryBus({ clock: systemClock, layout: { partitions: 4, streams: 2, replicas: 1 } });
+  const host = await startHost({
+    bus,
+    definitions,
+    settings: { leaseMs: 2_000, flushMs: 100, replayBytes: 1 << 20, activeMax: 10_000 },
+    logger,
+    name: "test",
+    executors: (runtime, node) => {
+      const port = { ask: runtime.ask.bind(runtime), values: runtime.values, clock: bus.clock, node, logger };
+      const agents = new AgentExecutor(port);
+      for (const agent of builtInAgents()) agents.host(agent);
+      return [agents, new ResolveExecutor(port)];
+    },
+  });
+  return {
+    runtime: host.runtime,
+    problems,
+    async stop() {
+      await host.stop(1_000);
+      await bus.close();
+    },
+  };
+}

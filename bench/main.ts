@@ -1,0 +1,48 @@
+/**
+ * `npm run bench`: measures every figure beside its raw limit, prints Markdown, leaves JSON in bench/out.
+ * Nothing here passes or fails; it ends with 1 only when a figure could not be measured.
+ */
+import { fileURLToPath } from "node:url";
+import { commands } from "./figures/commands.ts";
+import { hello } from "./figures/hello.ts";
+import { inProcess } from "./figures/in-process.ts";
+import { machineFacts } from "./machine.ts";
+import { help, readOptions } from "./options.ts";
+import { machineTable, type Report, type Result, resultTable, writeJson } from "./report.ts";
+
+const figures = [hello, commands, inProcess];
+const names = figures.map((figure) => figure.name);
+
+if (process.argv.includes("--help")) {
+  process.stdout.write(`${help}\nFigures: ${names.join(", ")}\n`);
+} else {
+  await main();
+}
+
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2), names);
+  const at = new Date();
+  const machine = await machineFacts(options.sync);
+  process.stdout.write(`${machineTable(machine)}\n`);
+  const results: Result[] = [];
+  for (const { name, text, measure } of figures) {
+    if (options.only.length > 0 && !options.only.includes(name)) continue;
+    const result = await measure(options).then(
+      (rows): Result => ({ name, text, rows }),
+      (error: unknown): Result => ({
+        name,
+        text,
+        rows: [],
+        error: error instanceof Error ? error.message : String(error),
+      }),
+    );
+    results.push(result);
+    process.stdout.write(`${resultTable(result)}\n`);
+  }
+  const report: Report = { at: at.toISOString(), machine, results };
+  const out = fileURLToPath(new URL("out", import.meta.url));
+  const path = writeJson(out, at.toISOString().replace(/[:.]/g, "-"), report);
+  writeJson(out, "latest", report);
+  process.stdout.write(`${Math.round((Date.now() - at.getTime()) / 1000)} s; as JSON: ${path}\n`);
+  if (results.some((result) => result.error !== undefined)) process.exitCode = 1;
+}

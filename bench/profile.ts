@@ -1,0 +1,56 @@
+/**
+ * Where a profiled process spent its time: `tsx bench/profile.ts FILE.cpuprofile…` prints the functions and
+ * the files with the most self-time, as Markdown. Profiles come from `npm run bench -- --profile DIR`.
+ */
+import { readFileSync } from "node:fs";
+
+interface Profile {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+  }[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+const rowsMax = Number(process.env.BENCH_PROFILE_ROWS ?? 10);
+
+for (const path of process.argv.slice(2)) {
+  const profile = JSON.parse(readFileSync(path, "utf8")) as Profile;
+  const { functions, places, busy } = selfTimes(profile);
+  process.stdout.write(`\n${path}: ${(busy / 1e6).toFixed(2)} s busy\n\n`);
+  process.stdout.write(`| share | function |\n|---|---|\n${table(functions, busy)}\n\n`);
+  process.stdout.write(`| share | file or package |\n|---|---|\n${table(places, busy)}\n`);
+}
+
+function selfTimes({ nodes, samples, timeDeltas }: Profile) {
+  const byId = new Map(nodes.map((node) => [node.id, node.callFrame]));
+  const functions = new Map<string, number>();
+  const places = new Map<string, number>();
+  let busy = 0;
+  for (const [i, id] of samples.entries()) {
+    const frame = byId.get(id);
+    if (frame === undefined || frame.functionName === "(idle)") continue;
+    const time = timeDeltas[i] ?? 0;
+    const place = placeOf(frame.url);
+    const name = `${frame.functionName || "(anonymous)"} ${place}`.trim();
+    busy += time;
+    functions.set(name, (functions.get(name) ?? 0) + time);
+    places.set(place || "(engine)", (places.get(place || "(engine)") ?? 0) + time);
+  }
+  return { functions, places, busy };
+}
+
+/** `src/actors/loop.ts`, or the name of the package. */
+function placeOf(url: string): string {
+  const inPackage = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1];
+  return inPackage ?? /\/((?:src|bench)\/.*)$/.exec(url)?.[1] ?? url;
+}
+
+function table(times: ReadonlyMap<string, number>, busy: number): string {
+  return [...times]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, rowsMax)
+    .map(([name, time]) => `| ${((100 * time) / busy).toFixed(1)} % | ${name} |`)
+    .join("\n");
+}

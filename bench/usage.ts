@@ -1,0 +1,44 @@
+/** What processes use of the machine: CPU and memory by id, from /proc. Elsewhere than on Linux: nothing. */
+import { readFileSync } from "node:fs";
+
+/** Cores used on average, by the name of the process. */
+export type Usage = Readonly<Record<string, number>>;
+
+const ticksPerSecond = 100;
+
+/** Begins; the function returned ends the measurement. */
+export function measureUsage(pids: Readonly<Record<string, number>>): () => Usage {
+  const began = performance.now();
+  const before = Object.entries(pids).map(([name, pid]) => [name, pid, cpuSeconds(pid)] as const);
+  return () => {
+    const seconds = (performance.now() - began) / 1000;
+    const usage: Record<string, number> = {};
+    for (const [name, pid, start] of before) usage[name] = (cpuSeconds(pid) - start) / seconds;
+    return usage;
+  };
+}
+
+function cpuSeconds(pid: number): number {
+  const stat = read(`/proc/${pid}/stat`);
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / ticksPerSecond;
+}
+
+/** Resident memory in bytes. */
+export function residentBytes(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
+}
+
+/** Open files that this process and its children may have; null: unknown. */
+export function openFilesMax(): number | null {
+  const limit = /^Max open files\s+(\d+)/m.exec(read("/proc/self/limits"))?.[1];
+  return limit === undefined ? null : Number(limit);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

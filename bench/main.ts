@@ -7,12 +7,13 @@ import { commands } from "./figures/commands.ts";
 import { echo } from "./figures/echo.ts";
 import { hello } from "./figures/hello.ts";
 import { inProcess } from "./figures/in-process.ts";
+import { sockets } from "./figures/sockets.ts";
 import { steps } from "./figures/steps.ts";
 import { machineFacts } from "./machine.ts";
 import { help, readOptions } from "./options.ts";
 import { machineTable, type Report, type Result, resultTable, writeJson } from "./report.ts";
 
-const figures = [hello, commands, inProcess, echo, steps];
+const figures = [hello, commands, inProcess, echo, steps, sockets];
 const names = figures.map((figure) => figure.name);
 
 if (process.argv.includes("--help")) {

@@ -56,6 +56,8 @@ const houses: Readonly<Record<string, House>> = {
   "config-values": { may: [] },
   index: { may: anything },
   main: { may: anything },
+  start: { may: anything },
+  "start-nats": { may: anything },
 };
 
 /** Every import of a source that its house does not permit, as a sentence. */

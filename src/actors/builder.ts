@@ -236,7 +236,11 @@ export class GroupBuilder {
     if (asked) this.#checkBacklog(effects);
     const changed = snapshot !== (before ?? entry.stepper.initial) || effects.some((e) => e.type !== "reply");
     if (!changed) return { changed, reply: replyOf(effects) };
-    if (before === null && snapshot === entry.stepper.initial && effects.every((e) => e.type === "send" || e.type === "reply")) {
+    if (
+      before === null &&
+      snapshot === entry.stepper.initial &&
+      effects.every((e) => e.type === "send" || e.type === "reply")
+    ) {
       // It only answered: it still does not exist, and leaves no record.
       for (const effect of effects) if (effect.type === "send") this.#send(effect.to, effect.command);
       return { changed, reply: replyOf(effects) };

@@ -29,6 +29,8 @@ export interface LoopParts {
   readonly mail: MailPump;
   readonly keeping: Housekeeping;
   serving(): boolean;
+  /** True when the journal ends with a message of this ownership. */
+  ours(): Promise<boolean>;
   onLost(): void;
   onFault(error: Error): void;
 }
@@ -100,8 +102,10 @@ export class GroupLoop {
       this.#stored(builder, group, outcome.seq, sealed.checksum, sealed.bytes.length);
       return true;
     }
-    this.#notStored(builder, outcome.kind);
-    if (outcome.kind !== "full") return false;
+    // A store without room refuses anybody: only the journal's end tells whether it refused its owner.
+    const ours = outcome.kind !== "full" || (await this.#parts.ours().catch(() => false));
+    this.#notStored(builder, ours ? outcome.kind : "lost");
+    if (outcome.kind !== "full" || !ours) return false;
     await bus.clock.sleep(fullPauseMs);
     return true;
   }

@@ -148,6 +148,10 @@ export class Node {
       },
       deliverMail: (to, from, letters) => this.deliverMail(to, from, letters),
       announce: this.#options.announce,
+      confirmLease: async () => {
+        const lease = await registry.get(leaseKey(p));
+        return lease !== null && holderOf(lease) === this.boot;
+      },
       holdsLease: () => this.membership.holds,
       isLive: (boot) => this.membership.isLive(boot),
       onStopped: (number, cause) => this.#stopped(number, cause),

@@ -27,6 +27,8 @@ export interface PartitionEnvironment {
   isLive(boot: string): boolean;
   /** False when this node's lease ran out by its own clock: nothing may be read from memory then. */
   holdsLease(): boolean;
+  /** Asks the registry whether the lease of this partition still names this process. */
+  confirmLease(): Promise<boolean>;
   /** The partition stopped by itself: lost to another owner, or by a fault that needs an operator. */
   onStopped(partition: number, cause: "lost" | Error): void;
 }

@@ -72,6 +72,7 @@ export class Partition {
       mail: this.#mail,
       keeping: this.#keeping,
       serving: () => this.phase === "serving",
+      ours: () => this.#ours(),
       onLost: () => this.#lose(),
       onFault: shared.onFault,
     });
@@ -96,6 +97,12 @@ export class Partition {
       return "stopped" as const;
     });
     if (taken === "stopped" || this.phase === "stopped") return;
+    // The epoch entry may have come late, after the lease went to another: that owner must be left in peace.
+    if (!(await this.#env.confirmLease())) {
+      this.#lose();
+      return;
+    }
+    if (this.#stopped()) return;
     this.phase = "serving";
     this.#keeping.begin(taken.tailBytes);
     this.#mail.pump();
@@ -233,6 +240,11 @@ export class Partition {
       (ours) => (ours ? this.#fail(error) : this.#lose()),
       () => this.#fail(error),
     );
+  }
+
+  /** Asked again after an await. */
+  #stopped(): boolean {
+    return this.phase === "stopped";
   }
 
   #ours(): Promise<boolean> {

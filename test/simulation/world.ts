@@ -221,7 +221,6 @@ export class World {
 
   #checkActor(key: string, heard: readonly string[], problems: string[]): void {
     const times = new Map<string, number>();
-    (globalThis as any).trace?.("counter/" + key, "READ", heard.slice(-2));
     for (const text of heard) times.set(text, (times.get(text) ?? 0) + 1);
     for (const [text, n] of times) if (n > 1) problems.push(`${key} heard ${text} ${n} times`);
     for (const s of this.#sent) {

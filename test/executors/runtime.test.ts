@@ -11,6 +11,7 @@ import { systemClock } from "../../src/bus/system-clock.ts";
 import type { Json } from "../../src/machines/effects.ts";
 import type { ArtifactEntry, JsonObject } from "../../src/machines/index.ts";
 import { canonicalJson, definitions, parseWorkflow } from "../../src/machines/index.ts";
+import { type Paged, pagedItems } from "../../src/machines/paged.ts";
 
 /** The built-in workflows on the real runtime and the real machines, over the memory bus. */
 let bus: MemoryBus;
@@ -80,7 +81,7 @@ async function reach(runId: string, status: string): Promise<JsonObject> {
 const handbook = readFileSync(new URL("../builtin/fixtures/handbook.txt", import.meta.url), "utf8");
 
 async function report(run: JsonObject): Promise<string> {
-  const artifacts = run.artifacts as unknown as readonly ArtifactEntry[];
+  const artifacts = pagedItems(run.artifacts as unknown as Paged<ArtifactEntry>);
   const bytes = await host.runtime.values.getBytes(artifacts.find((a) => a.type === "file")?.blob as never);
   return Buffer.from(bytes as Uint8Array).toString();
 }

@@ -2,7 +2,7 @@
  * Looks at Troupe from outside when all is over and compares it with the ledger. Every sentence
  * that comes back is a broken promise.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import type { Effect } from "./agents.ts";
 import { checkTask, checkTasksOfRuns } from "./check-tasks.ts";
 import type { Body, Client, Json } from "./client.ts";
@@ -177,7 +177,9 @@ function checkFeed(world: World, byRoot: ReadonlyMap<string, readonly FeedEvent[
   return wrong;
 }
 
-function readEffects(file: string): Map<string, Effect[]> {
+/** What the agents did, by task. */
+export function readEffects(file: string): Map<string, Effect[]> {
+  if (!existsSync(file)) return new Map();
   const lines = readFileSync(file, "utf8").split("\n");
   // A process killed while it wrote may leave half a line.
   const effects = lines.filter((line) => line.endsWith("}")).map((line) => JSON.parse(line) as Effect);

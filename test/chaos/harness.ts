@@ -43,7 +43,10 @@ export async function eventually<T>(
 export class Troupe {
   readonly base: string;
   readonly effects: string;
+  /** How long each start took until it was ready, ms. */
+  readonly startsMs: number[] = [];
   private child: ChildProcess | undefined;
+  private spawned: number | null = null;
 
   private constructor(
     readonly directory: string,
@@ -64,9 +67,9 @@ export class Troupe {
   /** Spawns; does not wait until it is ready. */
   spawn(settings: Readonly<Record<string, string>> = {}): ChildProcess {
     if (this.alive) throw new Error("it runs already");
-    const child = this.launch(settings);
-    this.child = child;
-    return child;
+    this.child = this.launch(settings);
+    this.spawned = performance.now();
+    return this.child;
   }
 
   /** A process on the same directory and port, which is not the one that `kill` ends. */
@@ -75,6 +78,8 @@ export class Troupe {
     const child = spawn(process.execPath, ["bin/troupe.js", "start", "--agents", agentsFile], {
       cwd: root,
       stdio: ["ignore", log, log],
+      // As a terminal would: a process group of its own, so that Ctrl-C can be sent to all of it.
+      detached: true,
       env: {
         ...Object.fromEntries(
           Object.entries(process.env).filter(([name]) => !/^(TROUPE|NATS|MODEL|VITEST)_/.test(name)),
@@ -92,8 +97,8 @@ export class Troupe {
     return child;
   }
 
-  async start(): Promise<void> {
-    this.spawn();
+  async start(settings: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.spawn(settings);
     await this.ready();
   }
 
@@ -111,6 +116,8 @@ export class Troupe {
     ).catch((error: Error) => {
       throw new Error(`${error.message}\n${this.log().slice(-4_000)}`);
     });
+    if (this.spawned !== null) this.startsMs.push(performance.now() - this.spawned);
+    this.spawned = null;
   }
 
   get alive(): boolean {
@@ -119,15 +126,22 @@ export class Troupe {
 
   /** SIGKILL, and its end. */
   async kill(): Promise<void> {
-    await this.end("SIGKILL");
-  }
-
-  /** A signal to the process that runs; its end. */
-  async end(signal: NodeJS.Signals): Promise<End> {
     const { child } = this;
     if (child === undefined || !this.alive) throw new Error(`troupe ended by itself:\n${this.log().slice(-4_000)}`);
+    child.kill("SIGKILL");
+    await endOf(child);
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  /** Ctrl-C: to everything in its process group. */
+  async interrupt(): Promise<End> {
+    const { child } = this;
+    if (child?.pid === undefined || !this.alive) throw new Error("it does not run");
     const exited = endOf(child);
-    child.kill(signal);
+    process.kill(-child.pid, "SIGINT");
     return exited;
   }
 

@@ -36,28 +36,38 @@ async function brief(world: World, document: string, decision: Decision | "duel"
     await waitFor(world, `/v1/runs/${run.id}`, (body) => body.status === "waiting_human");
     if (decision === "duel") run.variety = `brief/${document}/${await duel(world, run.id)}`;
     else {
-      const { status, body } = await decide(world, run.id, decision);
-      world.expect(status === 200, `${run.id}: ${decision} was answered with ${status} ${JSON.stringify(body)}`);
+      world.expect(await decide(world, run.id, decision), `${run.id}: ${decision} was refused`);
     }
   }
   await run.stream;
 }
 
-/** The same decision sent again, when an answer was lost, is a success without change. */
-function decide(world: World, run: string, decision: Decision) {
-  const at = `/v1/runs/${run}/human/review`;
-  if (decision === "approve") return world.client.send("POST", `${at}/approve`, { note: "as it is" });
-  if (decision === "reject") return world.client.send("POST", `${at}/reject`, { note: "too long" });
-  return world.client.send("POST", `${at}/provide_input`, { input: { summary: "Shorter." }, note: "my words" });
+/**
+ * Decides, and tells whether that was acknowledged. When an answer was lost, the run may have taken
+ * this very decision and ended; then it is refused, and the checkpoint shows whose it was.
+ */
+async function decide(world: World, run: string, decision: Exclude<Decision, "auto">): Promise<boolean> {
+  const { verb, body, status } = ways[decision];
+  const reply = await world.client.send("POST", `/v1/runs/${run}/human/review/${verb}`, body);
+  if (reply.status === 200) return true;
+  world.expect(reply.status === 409, `${run}: ${verb} was answered with ${JSON.stringify(reply)}`);
+  if (!reply.doubt) return false;
+  const { checkpoints } = await world.client.get(`/v1/runs/${run}`);
+  const [review] = checkpoints as Body[];
+  return review?.status === status && (review.decision as Body).note === body.note;
 }
+
+const ways = {
+  approve: { verb: "approve", body: { note: "as it is" }, status: "approved" },
+  reject: { verb: "reject", body: { note: "too long" }, status: "rejected" },
+  edit: { verb: "provide_input", body: { input: { summary: "Shorter." }, note: "my words" }, status: "input_provided" },
+} as const;
 
 /** Two humans decide at once: one is acknowledged, the other one is refused. */
 async function duel(world: World, run: string): Promise<Decision> {
-  const [first, second] = await Promise.all([decide(world, run, "approve"), decide(world, run, "reject")]);
-  const taken = [first, second].filter(({ status }) => status === 200).length;
-  const refused = [first, second].filter(({ status }) => status === 409).length;
-  world.expect(taken === 1 && refused === 1, `${run}: both decisions: ${first.status}, ${second.status}`);
-  return first.status === 200 ? "approve" : "reject";
+  const [approved, rejected] = await Promise.all([decide(world, run, "approve"), decide(world, run, "reject")]);
+  world.expect(approved !== rejected, `${run}: approved: ${approved}, rejected: ${rejected}`);
+  return approved ? "approve" : "reject";
 }
 
 async function echo(world: World): Promise<void> {

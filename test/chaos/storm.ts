@@ -46,10 +46,12 @@ export async function weather(storm: Storm): Promise<{ wrong: string[]; summary:
     wrong = await check({ world, feed, expected, effectsFile: troupe.effects });
     const streams = await Promise.all([...world.runs.values()].map((run) => run.stream.catch(() => null)));
     const resumed = streams.reduce((sum, stream) => sum + (stream === null ? 0 : stream.connections - 1), 0);
+    const starts = troupe.startsMs.toSorted((a, b) => a - b).map(Math.round);
     const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
     const summary =
       `${storm.kills} kills; ${world.runs.size} runs, ${world.tasks.size} tasks, ${world.tries.size} single tries; ` +
       `${feed.events.length} events; ${resumed} SSE and ${feed.connections - 1} WebSocket resumptions; ` +
+      `ready after ${starts[starts.length >> 1]} ms (longest ${starts.at(-1)}); ` +
       `calm ${seconds(calmMs)}, storm ${seconds(stormMs)}, in all ${seconds(performance.now() - begin)}`;
     return { wrong, summary };
   } finally {

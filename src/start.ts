@@ -21,6 +21,7 @@ import { createGateway, type Gateway, parseApiKeys, serverBuild } from "./gatewa
 import { hashJson } from "./gateway/json.ts";
 import { TroupeError } from "./machines/errors.ts";
 import { definitions } from "./machines/index.ts";
+import { describeIssues, parseWorkflow } from "./machines/workflow/check.ts";
 import { natsOptions } from "./start-nats.ts";
 
 type Log = pino.Logger;
@@ -148,8 +149,12 @@ function modelOf(config: Config, bus: NatsBus): Parameters<typeof builtInAgents>
 }
 
 async function registerWorkflows(runtime: TroupeRuntime, log: Log): Promise<void> {
-  for (const definition of builtInWorkflows) {
-    const command = { type: "workflow.register", definition, hash: hashJson(definition as never) };
+  for (const builtIn of builtInWorkflows) {
+    const parsed = parseWorkflow(builtIn);
+    if (!parsed.ok) throw new TroupeError("internal", `${builtIn.name}: ${describeIssues(parsed.issues)}`);
+    // As the gateway does it: what is stored and hashed is the parsed form, with defaults filled in.
+    const { definition } = parsed;
+    const command = { type: "workflow.register", definition: definition as never, hash: hashJson(definition as never) };
     await runtime.ask({ type: "workflow", key: definition.name }, command).catch((error: unknown) => {
       if (!(error instanceof TroupeError && error.code === "already_exists")) throw error;
       log.warn(
@@ -226,6 +231,7 @@ function untilSignal(log: Log): Promise<void> {
 
 async function takeDown(started: Started, log: Log): Promise<void> {
   for (const one of started.reverse()) {
+    log.debug({ what: one.what }, "stopping");
     await one
       .stop()
       .catch((error: unknown) => log.error({ what: one.what, err: error }, "could not be stopped cleanly"));

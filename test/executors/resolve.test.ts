@@ -43,8 +43,11 @@ const stages = [
 ];
 
 /** A run whose stage `split` has ended with this output. */
-function work(output: Json, stage: string): Work {
-  const definition = workflowSchema.parse({ name: "w", version: "1.0.0", stages, output: "${stages.split.output}" });
+function work(output: Json, stage: string, more: object = {}): Work {
+  const definition = workflowSchema.parse({
+    ...{ name: "w", version: "1.0.0", stages, output: "${stages.split.output}" },
+    ...more,
+  });
   const context = {
     runId: "r1",
     workflow: { name: "w", version: "1.0.0", hash: "0" },
@@ -72,12 +75,12 @@ function work(output: Json, stage: string): Work {
 const list = Array.from({ length: 900 }, (_, i) => ({ title: `T${i}`, text: `${i} `.repeat(400) }));
 const value = { n: 7, list, text: "zz".repeat(50_000) };
 
-async function resolve(stage: string, failures: Error[] = []) {
+async function resolve(stage: string, failures: Error[] = [], more: object = {}) {
   const fake = fakePort();
   const executor = new ResolveExecutor(fake.port);
   const output = await fake.port.values.offload("r1", value as unknown as Json);
   fake.blobs.failures.push(...failures);
-  executor.start(work(output, stage));
+  executor.start(work(output, stage, more));
   await fake.clock.step(1_000);
   expect(fake.said).toHaveLength(1);
   expect(fake.said[0]?.to).toEqual({ type: "run", key: "r1" });
@@ -122,6 +125,28 @@ describe("resolving", () => {
   it("resolves the run's output", async () => {
     const { command, port } = await resolve("$output");
     expect(await port.values.load(command.output as Json)).toEqual(value);
+  });
+
+  it("checks the run's output against the workflow's schema, with what is kept outside loaded", async () => {
+    const items = (text: string) => ({ items: { properties: { text: { type: text } } } });
+    const fits = { output_schema: { type: "object", required: ["n"], properties: { list: items("string") } } };
+    const { command, port } = await resolve("$output", [], fits);
+    expect(command.ok).toBe(true);
+    expect(await port.values.load(command.output as Json)).toEqual(value);
+    const departs = { output_schema: { type: "object", properties: { list: items("number") } } };
+    expect((await resolve("$output", [], departs)).command).toMatchObject({
+      ok: false,
+      error: {
+        code: "invalid_output",
+        message: expect.stringContaining("output.list[0].text must be number"),
+        details: { problems: [{ path: "output.list[0].text", message: "must be number" }] },
+      },
+    });
+    const unusable = { output_schema: { type: "colour" } };
+    expect((await resolve("$output", [], unusable)).command).toMatchObject({
+      ok: false,
+      error: { code: "invalid_output", message: expect.stringContaining("not a usable JSON Schema") },
+    });
   });
 
   it("tells what is wrong with an expression", async () => {

@@ -153,6 +153,30 @@ test("a 20 MiB input works", async () => {
   expect(listed.input.text).toMatchObject({ truncated: true });
 });
 
+test("a run whose output does not fit its workflow's output_schema fails, whatever its size", async () => {
+  const output_schema = { type: "object", required: ["n"], properties: { n: { type: "integer" }, pad: {} } };
+  const definition = {
+    name: "counted",
+    version: "1.0.0",
+    output_schema,
+    stages: [{ name: "say", agent_type: "echo" }],
+  };
+  expect((await on.send("PUT", "/v1/workflows/counted", definition)).status).toBe(200);
+  const started = async (input: unknown) =>
+    (await on.send("POST", "/v1/runs", { workflow: { name: "counted" }, input })).body.run.run_id;
+  const pad = "x".repeat(200_000);
+  for (const more of [{}, { pad }]) {
+    expect((await reach(await started({ n: 1, ...more }), "succeeded")).output).toEqual({ n: 1, ...more });
+    const id = await started({ n: "1", ...more });
+    expect(await reach(id, "failed")).toMatchObject({
+      output: null,
+      error: { code: "invalid_output", details: { problems: [{ path: "output.n", message: "must be integer" }] } },
+    });
+    const last = (await on.get(`/v1/runs/${id}/events?limit=200`)).body.data.at(-1);
+    expect(last).toMatchObject({ type: "run.failed", payload: { error: { code: "invalid_output" } } });
+  }
+});
+
 test("lists: runs by status and workflow, tasks of a run, workflows by tag", async () => {
   const runs = await on.get("/v1/runs?workflow_name=echo&status=succeeded&limit=1");
   expect(runs.body.data).toHaveLength(1);
@@ -165,7 +189,8 @@ test("lists: runs by status and workflow, tasks of a run, workflows by tag", asy
   const task = await on.get(`/v1/tasks/${encodeURIComponent(tasks.body.data[0].task_id)}`);
   expect(task.body.task_id).toBe(tasks.body.data[0].task_id);
   const all = (await on.get("/v1/workflows")).body.data;
-  expect(all.map((w: { name: string }) => w.name).sort()).toEqual(workflows.map((w) => w.name).sort());
+  const known = [...workflows.map((w) => w.name), "counted"];
+  expect(all.map((w: { name: string }) => w.name).sort()).toEqual(known.sort());
   const tagged = all.find((w: { tags: string[] }) => w.tags.length > 0);
   if (tagged !== undefined)
     expect((await on.get(`/v1/workflows?tag=${tagged.tags[0]}`)).body.data.length).toBeGreaterThan(0);

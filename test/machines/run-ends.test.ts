@@ -79,6 +79,52 @@ describe("a failed stage", () => {
   });
 });
 
+describe("an output with a schema", () => {
+  const output_schema = { type: "object", required: ["a"] };
+  const finishing = (definition: object) => {
+    const world = started({ stages: [stage("a")], ...definition });
+    answer(world, "a", ok("A"));
+    return world;
+  };
+  const resolved = (fields: object) => ({ type: "run.resolve", stage: "$output", ...fields });
+
+  it("is left to the executor, which alone can check it", () => {
+    expect(finishing({}).view("run/r1").status).toBe("succeeded");
+    const world = finishing({ output_schema });
+    expect(world.view("run/r1")).toMatchObject({ status: "running", output: null });
+    expect(world.work).toMatchObject([{ id: "resolve-$output-1", kind: "resolve" }]);
+    world.ask("run/r1", resolved({ ok: true, output: { a: 1 } }));
+    expect(world.view("run/r1")).toMatchObject({ status: "succeeded", output: { a: 1 } });
+    expect(world.work).toEqual([]);
+  });
+
+  it("fails the run with what the executor found", () => {
+    const world = finishing({ output_schema });
+    const error = {
+      code: "invalid_output",
+      message: "output.a is missing",
+      details: { problems: [{ path: "output.a" }] },
+    };
+    world.ask("run/r1", resolved({ ok: false, error }));
+    expect(world.view("run/r1")).toMatchObject({
+      status: "failed",
+      output: null,
+      error: { ...error, retryable: false },
+    });
+    expect(world.events.at(-1)).toMatchObject({ name: "failed", data: { error: { code: "invalid_output" } } });
+    expect(world.work).toEqual([]);
+  });
+
+  it("is asked for anew when the executor's process died", () => {
+    const world = finishing({ output_schema });
+    world.ask("run/r1", { type: "work.lose", id: "resolve-$output-1", reason: "gone" });
+    expect(world.work.map((w) => w.id)).toEqual(["resolve-$output-2"]);
+    world.ask("run/r1", { type: "run.cancel" });
+    expect(world.view("run/r1").status).toBe("canceled");
+    expect(world.work).toEqual([]);
+  });
+});
+
 describe("compensation", () => {
   const stages = [
     stage("a", { compensate: "ua" }),

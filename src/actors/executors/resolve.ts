@@ -1,13 +1,16 @@
 /**
  * Executor of kind `resolve`: evaluates a stage's expressions where the run's machine cannot,
- * because they look into values that are kept outside, or give large ones. Owns loading and
- * offloading around that; what expressions mean is the machine's.
+ * because they look into values that are kept outside, or give large ones, and checks a run's
+ * output against its workflow's schema. Owns loading and offloading around that; what expressions
+ * mean is the machine's.
  */
+import { newJsonSchemas, UnusableSchema } from "../../json-schema.ts";
 import { type Address, formatAddress, rootOf } from "../../machines/address.ts";
 import type { Command, Json, JsonObject } from "../../machines/effects.ts";
 import { type Resolution, resolveStage } from "../../machines/run/resolve.ts";
 import type { RunContext } from "../../machines/run/schema.ts";
 import { scopeOf } from "../../machines/run/scope.ts";
+import type { Failure } from "../../machines/schema.ts";
 import type { BlobRef } from "../client.ts";
 import { asRef, refInto } from "../refs.ts";
 import { thresholdBytesDefault } from "../values.ts";
@@ -34,6 +37,7 @@ export class ResolveExecutor implements Executor {
   readonly #port: ExecutorPort;
   readonly #jobs = new Map<string, Job>();
   readonly #waiting = new WaitingQueue<Job>();
+  readonly #schemas = newJsonSchemas();
   #running = 0;
   #draining = false;
   #onIdle: (() => void) | undefined;
@@ -137,7 +141,10 @@ export class ResolveExecutor implements Executor {
   async #outcome(root: string, context: RunContext, stage: string, resolution: Resolution): Promise<JsonObject> {
     if (!resolution.ok || "skip" in resolution) return resolution;
     const offload = (value: Json) => this.#port.values.offload(root, value, thresholdBytesDefault, "keep");
-    if ("output" in resolution) return { ok: true, output: await offload(resolution.output) };
+    if ("output" in resolution) {
+      const error = await this.#misfit(context, resolution.output);
+      return error === null ? { ok: true, output: await offload(resolution.output) } : { ok: false, error };
+    }
     if ("input" in resolution) {
       // A checkpoint's instructions are read by people; the machine bounds them.
       const shown = context.definition.stages.some((s) => s.name === stage && s.kind === "checkpoint");
@@ -146,6 +153,23 @@ export class ResolveExecutor implements Executor {
     const items = await offload(resolution.items);
     if (asRef(items) === null) return { ok: true, items };
     return { ok: true, itemsRef: items, count: resolution.items.length };
+  }
+
+  /** Where the run's output departs from its workflow's `output_schema`. */
+  async #misfit(context: RunContext, output: Json): Promise<(Failure & JsonObject) | null> {
+    const schema = context.definition.output_schema;
+    if (schema === undefined) return null;
+    const code = "invalid_output";
+    try {
+      const problems = this.#schemas.problems(schema, await this.#port.values.load(output), "output");
+      if (problems.length === 0) return null;
+      const text = problems.map(({ path, message }) => `${path} ${message}`).join("; ");
+      const message = `the output does not fit the workflow's output_schema: ${text}`.slice(0, errorCharsMax);
+      return { code, message, details: { problems: problems.map((one) => ({ ...one })) } };
+    } catch (error) {
+      if (!(error instanceof UnusableSchema)) throw error;
+      return { code, message: `output_schema ${error.message}`.slice(0, errorCharsMax) };
+    }
   }
 
   #forget(job: Job): void {

@@ -156,8 +156,9 @@ export function resolve(context: RunContext, command: Of<"run.resolve">): Planne
 
 function acceptOutput(step: RunStep, command: RunResolve): void {
   const { error } = command;
-  const message = (typeof error === "string" ? error : error?.message) ?? "output: could not be resolved";
-  endRun(step, command.ok ? { status: "succeeded", output: command.output ?? null } : badOutput(message));
+  if (command.ok) endRun(step, { status: "succeeded", output: command.output ?? null });
+  else if (typeof error === "object") endRun(step, { status: "failed", error: { ...error, retryable: false } });
+  else endRun(step, badOutput(error ?? "output: could not be resolved"));
 }
 
 function badOutput(message: string) {
@@ -306,7 +307,8 @@ function finishRun(step: RunStep): void {
     endRun(step, { status: "failed", error: { code: "stages_failed", message, retryable: false } });
     return;
   }
-  const resolution = resolveInline(c, outputStage);
+  // Only the executor can check the output against a schema.
+  const resolution = c.definition.output_schema === undefined ? resolveInline(c, outputStage) : undefined;
   if (resolution === undefined) askOutput(step);
   else if (!resolution.ok) endRun(step, badOutput(resolution.error));
   else endRun(step, { status: "succeeded", output: "output" in resolution ? resolution.output : null });

@@ -17,7 +17,10 @@ process.exitCode = await runCli(process.argv.slice(2), processIo(systemClock, sy
   version,
   start: async (flags) => {
     const { start } = await import("./start.ts");
-    return start(flagsFrom(flags), environment, version);
+    const code = await start(flagsFrom(flags), environment, version);
+    // All is stopped; timers that only wait for time-outs need not hold the process.
+    process.stdout.write("", () => process.exit(code));
+    return code;
   },
   configureStart: (command) => {
     addFlags(command);

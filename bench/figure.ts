@@ -1,7 +1,7 @@
 /** What a figure is: a name, how it is measured, and the rows it gives. The figures stand in figures/. */
 import type { Options } from "./options.ts";
 import type { Spread } from "./statistics.ts";
-import type { Usage } from "./usage.ts";
+import type { Costs } from "./usage.ts";
 
 export interface Row {
   readonly what: string;
@@ -11,8 +11,9 @@ export interface Row {
   readonly limit?: { readonly what: string; readonly value: Spread };
   /** Value by limit, round by round. */
   readonly ratio?: Spread;
-  /** Cores in use while the value was measured. */
-  readonly usage?: Usage;
+  /** What the processes used while the value was measured, and while the limit was. */
+  readonly costs?: Costs;
+  readonly limitCosts?: Costs;
   readonly note?: string;
 }
 

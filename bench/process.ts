@@ -21,7 +21,7 @@ export interface Child<H extends Handlers> {
   stop(): Promise<void>;
 }
 
-const endMs = 5_000;
+const endMs = 30_000;
 
 /** In a child: answers the parent's calls, ends with it. */
 export function serve(handlers: Handlers): void {

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Row } from "./figure.ts";
 import type { Spread } from "./statistics.ts";
+import type { Costs } from "./usage.ts";
 
 export interface Result {
   readonly name: string;
@@ -27,12 +28,15 @@ export function resultTable({ name, text, rows, error }: Result): string {
   const head = `### ${name}\n\n${text}\n`;
   if (error !== undefined) return `${head}\nNot measured: ${error}\n`;
   const lines = rows.map((row) => {
-    const usage = Object.entries(row.usage ?? {}).map(([process, cores]) => `${process} ${cores.toFixed(2)}`);
     const limit = row.limit === undefined ? "" : `${show(row.limit.value, row.unit)}`;
     const ratio = row.ratio === undefined ? "" : `**${short(row.ratio.median)}** (${ends(row.ratio)})`;
-    return `| ${row.what} | ${show(row.value, row.unit)} | ${limit} | ${ratio} | ${usage.join(", ")} | ${row.note ?? ""} |`;
+    return `| ${row.what} | ${show(row.value, row.unit)} | ${limit} | ${ratio} | ${spent(row.costs)} | ${spent(row.limitCosts)} | ${row.note ?? ""} |`;
   });
-  const table = ["| what | measured | raw limit | ratio | cores used | |", "|---|---|---|---|---|---|", ...lines];
+  const table = [
+    "| what | measured | raw limit | ratio | CPU: cores (µs each) | CPU of the limit | |",
+    "|---|---|---|---|---|---|---|",
+    ...lines,
+  ];
   return `${head}\n${table.join("\n")}\n`;
 }
 
@@ -42,6 +46,12 @@ export function writeJson(directory: string, name: string, report: Report): stri
   const path = join(directory, `${name}.json`);
   writeFileSync(path, `${JSON.stringify(report, null, 2)}\n`);
   return path;
+}
+
+function spent(costs: Costs = {}): string {
+  return Object.entries(costs)
+    .map(([process, { cores, microseconds }]) => `${process} ${cores.toFixed(2)} (${short(microseconds)})`)
+    .join(", ");
 }
 
 function show(value: Spread, unit: string): string {

@@ -1,7 +1,7 @@
 /** A B A B: measures two things in turns, so that both meet the same weather, and sums them up. */
 import type { Row } from "./figure.ts";
 import { type Percentiles, ratios, spread } from "./statistics.ts";
-import { measureUsage, type Usage } from "./usage.ts";
+import { type Costs, measureUsage, type Usage } from "./usage.ts";
 
 /** One measurement of one side. */
 export interface Sample {
@@ -19,7 +19,7 @@ export interface Side {
 
 export interface Measured {
   readonly samples: readonly Sample[];
-  readonly usage: Usage;
+  readonly costs: Costs;
 }
 
 /** Warms both up, then measures them in turns. Gives what each side gave, in the order of `sides`. */
@@ -34,7 +34,7 @@ export async function inTurns(sides: readonly Side[], rounds: number, ms: number
       all[i]?.samples.push(sample);
     }
   }
-  return all.map(({ samples, usages }) => ({ samples, usage: middle(usages) }));
+  return all.map(({ samples, usages }) => ({ samples, costs: costsOf(usages, samples) }));
 }
 
 /** A row of rates per second. */
@@ -45,8 +45,9 @@ export function rateRow(what: string, value: Measured, limit?: { what: string; m
     what,
     unit: "/s",
     value: spread(rates(value)),
-    usage: value.usage,
+    costs: value.costs,
     ...(limit !== undefined && {
+      limitCosts: limit.measured.costs,
       limit: { what: limit.what, value: spread(rates(limit.measured)) },
       ratio: ratios(rates(value), rates(limit.measured)),
     }),
@@ -83,7 +84,12 @@ function failures(measured: Measured): string {
     .join(", ");
 }
 
-function middle(usages: readonly Usage[]): Usage {
-  const names = Object.keys(usages[0] ?? {});
-  return Object.fromEntries(names.map((name) => [name, spread(usages.map((usage) => usage[name] ?? 0)).median]));
+/** Medians over the rounds. */
+export function costsOf(usages: readonly Usage[], samples: readonly { readonly perSecond: number }[]): Costs {
+  const costOf = (name: string) => {
+    const cores = usages.map((usage) => usage[name] ?? 0);
+    const each = cores.map((used, round) => (used * 1e6) / (samples[round]?.perSecond ?? Number.NaN));
+    return { cores: spread(cores).median, microseconds: spread(each).median };
+  };
+  return Object.fromEntries(Object.keys(usages[0] ?? {}).map((name) => [name, costOf(name)]));
 }

@@ -6,6 +6,14 @@ export type Usage = Readonly<Record<string, number>>;
 
 const ticksPerSecond = 100;
 
+/** What operations cost a process. Under a load from elsewhere it says more than their rate does. */
+export interface Cost {
+  readonly cores: number;
+  /** CPU time of one operation. */
+  readonly microseconds: number;
+}
+export type Costs = Readonly<Record<string, Cost>>;
+
 /** Begins; the function returned ends the measurement. */
 export function measureUsage(pids: Readonly<Record<string, number>>): () => Usage {
   const began = performance.now();

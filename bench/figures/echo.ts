@@ -1,4 +1,5 @@
 /** Whole runs of `echo`: how many a second, how long one takes alone, and what each writes. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Figure, type Row, withAll } from "../figure.ts";
 import { startNode, type TroupeNode } from "../node.ts";
 import { start } from "../process.ts";
@@ -9,6 +10,8 @@ import { inTurns, latencyRow, rateRow } from "../rounds.ts";
 import { spread } from "../statistics.ts";
 import { type Store, startStore } from "../store.ts";
 
+/** By then what was changed is in its records. */
+const flushedMs = 2_500;
 const bridgeName = "POST → JetStream publish → 202";
 const body = JSON.stringify({ workflow: { name: "echo" }, input: { hello: "world" } });
 
@@ -66,14 +69,22 @@ async function written(
   const look = async () => ({
     ...(await node.api<{ counters: Record<string, number> }>("GET", "/v1/status")).counters,
     journal: (await store.stored("TROUPE_JOURNAL")).bytes,
+    records: (await store.stored("TROUPE_STATE")).messages,
   });
+  await sleep(flushedMs);
   const before: Record<string, number> = await look();
   const { count } = (await run()).latencyMs;
+  await sleep(flushedMs);
   const after: Record<string, number> = await look();
   const row = (name: string, unit: string, field: string): Row => ({
     what: `${what}: ${name} a run`,
     unit,
     value: spread([((after[field] ?? 0) - (before[field] ?? 0)) / count]),
   });
-  return [row("commits", "", "commits"), row("steps", "", "steps"), row("journal", "B", "journal")];
+  return [
+    row("commits", "", "commits"),
+    row("steps", "", "steps"),
+    row("journal", "B", "journal"),
+    row("state records", "", "records"),
+  ];
 }

@@ -9,9 +9,10 @@ import { type Child, start } from "../process.ts";
 import type { handlers as loadHandlers } from "../processes/load.ts";
 import type { handlers as rawHandlers } from "../processes/raw-server.ts";
 import type { handlers as socketHandlers } from "../processes/sockets.ts";
+import { costsOf } from "../rounds.ts";
 import { ratios, spread } from "../statistics.ts";
 import { startStore } from "../store.ts";
-import { measureUsage, openFilesMax, residentBytes, type Usage } from "../usage.ts";
+import { type Costs, measureUsage, openFilesMax, residentBytes, type Usage } from "../usage.ts";
 
 type Load = Child<typeof loadHandlers>;
 type Sockets = Child<typeof socketHandlers>;
@@ -53,17 +54,23 @@ export const sockets: Figure = {
       ] as const;
       for (const one of sides) await one.once();
       const rates: [number[], number[]] = [[], []];
-      let usage: Usage = {};
+      const usages: [Usage[], Usage[]] = [[], []];
       for (let round = 0; round < options.rounds; round++) {
         for (const i of [0, 1] as const) {
           const end = measureUsage(sides[i].pids);
           rates[i].push(await sides[i].once());
-          usage = end();
+          usages[i].push(end());
         }
       }
       await clients.call("close", null);
       await rawClients.call("close", null);
-      return rowsOf(count, opened, full - empty, rates, usage);
+      const costs = [0, 1].map((i) =>
+        costsOf(
+          usages[i] ?? [],
+          (rates[i] ?? []).map((perSecond) => ({ perSecond })),
+        ),
+      );
+      return rowsOf(count, opened, full - empty, rates, costs);
     }),
 };
 
@@ -72,7 +79,7 @@ function rowsOf(
   opened: { open: number; refused: number; ms: number },
   bytes: number,
   [raw, troupe]: readonly [number[], number[]],
-  usage: Usage,
+  [limitCosts = {}, costs = {}]: readonly Costs[],
 ): Row[] {
   const refused = opened.refused === 0 ? "none refused" : `${opened.refused} of ${count} refused`;
   return [
@@ -85,7 +92,8 @@ function rowsOf(
       value: spread(troupe),
       limit: { what: "uWebSockets publish", value: spread(raw) },
       ratio: ratios(troupe, raw),
-      usage,
+      costs,
+      limitCosts,
     },
   ];
 }

@@ -26,6 +26,7 @@ export const slow = defineAgent({
   async run(ctx, { ms, value }) {
     effect(ctx, "begin");
     ctx.progress(0.5, "half");
+    ctx.event("tool_called", { tool: "chaos" });
     await ctx.sleep(ms);
     effect(ctx, "end");
     return { value };

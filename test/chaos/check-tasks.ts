@@ -95,6 +95,8 @@ function checkEvents(id: string, task: Body, fed: readonly FeedEvent[]): string[
   if (results.length < 32 && count("lost") !== lost)
     wrong.push(`${id}: ${count("lost")} events lost, ${lost} attempts`);
   if (count("created") !== 1) wrong.push(`${id}: created ${count("created")} times`);
+  const told = fed.some(({ name, data }) => name === "tool_called" && data.attempt === task.attempt);
+  if (task.task_type === "chaos-slow" && !told) wrong.push(`${id}: its last attempt's tool call is not stored`);
   if (count(task.status as string) !== 1) wrong.push(`${id}: ${count(task.status as string)} events ${task.status}`);
   return wrong;
 }

@@ -170,8 +170,14 @@ function checkFeed(world: World, byRoot: ReadonlyMap<string, readonly FeedEvent[
     if (at >= 0) wrong.push(`feed of ${root}: event ${numbers[at]} came where ${at + 1} belongs`);
   }
   const ends = new Map<string, string[]>();
-  for (const { type, key, name } of [...byRoot.values()].flat()) {
-    if (type === "task" && taskEnds.includes(name)) ends.set(key, [...(ends.get(key) ?? []), name]);
+  const once = new Set<string>();
+  for (const { type, key, name, data } of [...byRoot.values()].flat()) {
+    if (type !== "task") continue;
+    if (taskEnds.includes(name)) ends.set(key, [...(ends.get(key) ?? []), name]);
+    const what = `${key}, attempt ${data.attempt}: ${name}`;
+    // What an agent tells is stored at least once; all else, progress too, once per attempt.
+    if (once.has(what) && name !== "tool_called") wrong.push(`${what}, twice`);
+    once.add(what);
   }
   for (const [key, names] of ends) if (names.length > 1) wrong.push(`${key} ended as ${names.join(", ")}`);
   return wrong;

@@ -6,23 +6,38 @@
 import type { Bus } from "../bus/bus.ts";
 import type { Codec } from "../bus/codec.ts";
 import type { Follower, JournalMessage } from "../bus/journal.ts";
-import { TroupeError } from "../machines/errors.ts";
 import type { Feed, FeedEvent } from "./client.ts";
 import { decodeCursor, encodeCursor, type FeedPosition } from "./cursor.ts";
-import { decodeGroup, decodeHead, type GroupHead } from "./group.ts";
+import { decodeHead, type GroupHead } from "./group.ts";
 import type { Logger } from "./limits.ts";
 import { matches, parsePattern, subjectOf } from "./pattern.ts";
+import { readStretch, requireWindow } from "./replay.ts";
 
 interface Listener {
   readonly tokens: readonly string[];
   readonly onEvent: (e: FeedEvent) => void;
+  /** Aborted: gets nothing more. */
+  readonly signal: AbortSignal;
 }
 
-export interface FollowOptions {
-  readonly pattern: string;
-  readonly since?: string;
-  readonly onEvent: (e: FeedEvent) => void;
+/** Live messages that come while somebody reads history. */
+interface Tap {
+  messages: { readonly stream: number; readonly message: JournalMessage }[];
+  bytes: number;
+  /** More came than is kept. */
+  full: boolean;
 }
+
+/** Events already passed of the next message of a stream. */
+interface Rest {
+  readonly stream: number;
+  skip: number;
+}
+
+const tapMessagesMax = 1_024;
+const tapBytesMax = 4 * 1024 * 1024;
+
+export type FollowOptions = Parameters<Feed["follow"]>[0];
 
 export class JournalFeed implements Feed {
   readonly #bus: Bus;
@@ -31,6 +46,7 @@ export class JournalFeed implements Feed {
   readonly #positions: number[] = [];
   readonly #followers: Follower[] = [];
   readonly #listeners = new Set<Listener>();
+  readonly #taps = new Set<Tap>();
   readonly #waiting: { stream: number; seq: number; resolve: () => void }[] = [];
 
   constructor(bus: Bus, codec: Codec, logger: Logger) {
@@ -59,16 +75,27 @@ export class JournalFeed implements Feed {
 
   async follow(options: FollowOptions): Promise<{ stop(): void }> {
     const tokens = parsePattern(options.pattern);
-    const listener: Listener = { tokens, onEvent: options.onEvent };
-    const state = { stopped: false };
-    if (options.since === undefined) this.#listeners.add(listener);
-    else await this.#catchUp(listener, decodeCursor(options.since, this.#bus.journal.streams), state);
-    return {
-      stop: () => {
-        state.stopped = true;
-        this.#listeners.delete(listener);
-      },
+    const { since, onEvent, signal, onCaughtUp } = options;
+    const own = new AbortController();
+    const listener: Listener = { tokens, onEvent, signal: own.signal };
+    const stop = (): void => {
+      own.abort();
+      this.#listeners.delete(listener);
+      signal?.removeEventListener("abort", stop);
     };
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted) stop();
+    else if (since === undefined) this.#listeners.add(listener);
+    else {
+      const join = onCaughtUp ?? (() => void this.#listeners.add(listener));
+      try {
+        await this.#catchUp(listener, decodeCursor(since, this.#bus.journal.streams), join);
+      } catch (error) {
+        stop();
+        throw error;
+      }
+    }
+    return { stop };
   }
 
   #onMessage(stream: number, message: JournalMessage): void {
@@ -83,6 +110,7 @@ export class JournalFeed implements Feed {
       }
     }
     this.#positions[stream] = message.seq;
+    for (const tap of this.#taps) keep(tap, stream, message);
     for (let i = this.#waiting.length - 1; i >= 0; i--) {
       const one = this.#waiting[i] as { stream: number; seq: number; resolve: () => void };
       if (one.stream !== stream || message.seq < one.seq) continue;
@@ -117,7 +145,7 @@ export class JournalFeed implements Feed {
     const tokens = subject.split(".");
     let full: FeedEvent | undefined;
     for (const listener of listeners) {
-      if (!matches(listener.tokens, tokens)) continue;
+      if (listener.signal.aborted || !matches(listener.tokens, tokens)) continue;
       full ??= { ...event, subject, cursor: this.#cursorAfter(stream, seq, i, head.events.length, positions) };
       listener.onEvent(full);
     }
@@ -129,83 +157,78 @@ export class JournalFeed implements Feed {
     return encodeCursor({ streams, stream, skip: last ? 0 : i + 1 });
   }
 
-  /** Reads stream after stream from the cursor to the live feed's position, then joins it between two messages. */
-  async #catchUp(listener: Listener, from: FeedPosition, state: { stopped: boolean }): Promise<void> {
-    await this.#checkWindow(from);
+  /**
+   * Reads stream after stream from the cursor up to where the live feed stands, while what comes live is kept
+   * aside; then gives that too and joins between two messages. When too much comes meanwhile, once more from there.
+   */
+  async #catchUp(listener: Listener, from: FeedPosition, join: () => void): Promise<void> {
+    const { signal } = listener;
+    await requireWindow(this.#bus.journal, this.#codec, from);
     const positions = [...from.streams];
-    let skip = from.skip;
-    for (;;) {
-      const behind = positions.findIndex((p, stream) => p < (this.#positions[stream] ?? 0));
-      if (behind < 0) break;
-      const target = this.#positions[behind] ?? 0;
-      for await (const message of this.#read(behind, (positions[behind] ?? 0) + 1, target)) {
-        if (state.stopped) return;
-        this.#deliver(behind, message, [listener], positions, behind === from.stream ? skip : 0);
-        if (behind === from.stream) skip = 0;
-        positions[behind] = message.seq;
-      }
-      positions[behind] = Math.max(positions[behind] ?? 0, target);
-    }
-    // A cursor may be ahead of this process's own follower: let it come up first.
-    await Promise.all(positions.map((seq, stream) => this.#reach(stream, seq)));
-    if (state.stopped) return;
-    const late = positions.some((p, stream) => p < (this.#positions[stream] ?? 0));
-    if (late) return this.#catchUp(listener, { streams: positions, stream: from.stream, skip }, state);
-    this.#listeners.add(listener);
-  }
-
-  #reach(stream: number, seq: number): Promise<void> {
-    if ((this.#positions[stream] ?? 0) >= seq) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push({ stream, seq, resolve }));
-  }
-
-  /** All messages of a stream between two sequences, in order. */
-  async *#read(stream: number, fromSeq: number, toSeq: number): AsyncIterable<JournalMessage> {
-    const queue: JournalMessage[] = [];
-    let wake: (() => void) | undefined;
-    const follower = await this.#bus.journal.follow(stream, fromSeq, (m) => {
-      if (m.seq <= toSeq) queue.push(m);
-      if (m.seq >= toSeq || queue.length === 1) wake?.();
-    });
-    try {
-      for (;;) {
-        const message = queue.shift();
-        if (message !== undefined) {
-          yield message;
-          if (message.seq >= toSeq) return;
-          continue;
+    const rest = { stream: from.stream, skip: from.skip };
+    while (!signal.aborted) {
+      const tap: Tap = { messages: [], bytes: 0, full: false };
+      this.#taps.add(tap);
+      try {
+        const targets = [...this.#positions];
+        for (const [stream, target] of targets.entries())
+          await this.#giveStored(listener, stream, target, positions, rest);
+        // A cursor may be ahead of this process's own follower: let it come up first.
+        await Promise.all(positions.map((seq, stream) => this.#reach(stream, seq, signal)));
+        if (tap.full) continue;
+        for (const { stream, message } of tap.messages) {
+          if (message.seq > (positions[stream] ?? 0)) this.#give(listener, stream, message, positions, rest);
         }
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          if (queue.length > 0) resolve();
-        });
+        if (!signal.aborted) join();
+        return;
+      } finally {
+        this.#taps.delete(tap);
       }
-    } finally {
-      await follower.stop();
     }
   }
 
-  /** Refuses a cursor behind which some partition's messages may have been trimmed. */
-  async #checkWindow(from: FeedPosition): Promise<void> {
+  async #giveStored(
+    listener: Listener,
+    stream: number,
+    target: number,
+    positions: number[],
+    rest: Rest,
+  ): Promise<void> {
     const { journal } = this.#bus;
-    const oldest = from.streams.map(() => 0);
-    let expired = false;
-    for (let p = 0; p < journal.partitions; p++) {
-      const last = await journal.last(p);
-      if (last === null) continue;
-      const stream = journal.streamOf(p);
-      const { horizon } = decodeGroup(this.#codec, last.bytes);
-      const position = from.streams[stream] ?? 0;
-      if (position > (await journal.bounds(stream)).lastSeq) {
-        throw new TroupeError("invalid_input", "The cursor is ahead of the journal: it is not this cluster's.");
+    if ((positions[stream] ?? 0) >= target) return;
+    for await (const message of readStretch(journal, stream, (positions[stream] ?? 0) + 1, target, listener.signal)) {
+      if (message.seq > (positions[stream] ?? 0) + 1) {
+        // Sequences have no gaps but trimmed ones: the window may have passed this reader.
+        await requireWindow(journal, this.#codec, { streams: positions, stream: 0, skip: 0 });
       }
-      oldest[stream] = Math.max(oldest[stream] ?? 0, horizon > 0 ? horizon - 1 : 0);
-      if (position + 1 < horizon) expired = true;
+      if (listener.signal.aborted) return;
+      this.#give(listener, stream, message, positions, rest);
     }
-    if (!expired) return;
-    const cursor = encodeCursor({ streams: oldest, stream: 0, skip: 0 });
-    throw new TroupeError("cursor_expired", "Events after this cursor are no longer in the replay window.", {
-      oldest: cursor,
+    positions[stream] = Math.max(positions[stream] ?? 0, target);
+  }
+
+  /** One message to one listener that has not joined yet. */
+  #give(listener: Listener, stream: number, message: JournalMessage, positions: number[], rest: Rest): void {
+    this.#deliver(stream, message, [listener], positions, stream === rest.stream ? rest.skip : 0);
+    if (stream === rest.stream) rest.skip = 0;
+    positions[stream] = message.seq;
+  }
+
+  /** Resolves when the own follower has passed the sequence, or the signal aborts. */
+  #reach(stream: number, seq: number, signal: AbortSignal): Promise<void> {
+    if ((this.#positions[stream] ?? 0) >= seq || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.push({ stream, seq, resolve });
+      signal.addEventListener("abort", () => resolve(), { once: true });
     });
   }
+}
+
+function keep(tap: Tap, stream: number, message: JournalMessage): void {
+  if (tap.full) return;
+  tap.messages.push({ stream, message });
+  tap.bytes += message.bytes.byteLength;
+  if (tap.messages.length <= tapMessagesMax && tap.bytes <= tapBytesMax) return;
+  tap.full = true;
+  tap.messages = [];
 }

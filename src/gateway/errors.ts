@@ -37,6 +37,12 @@ export function asTroupeError(thrown: unknown, correlationId: string, logger: Ga
   if (thrown instanceof TroupeError) {
     if (thrown.code !== "internal") return thrown;
     logger.error({ correlation_id: correlationId, err: thrown }, "internal error");
+  } else if (thrown instanceof Error && thrown.name === "BusError") {
+    // By name: the gateway may not import the bus.
+    const { code } = thrown as { code?: unknown };
+    logger.warn({ correlation_id: correlationId, err: thrown }, "the store did not answer");
+    if (code === "storage_full") return new TroupeError("storage_full", "The store has no room");
+    if (code !== "corrupt") return new TroupeError("unavailable", "The store cannot be reached");
   } else {
     logger.error({ correlation_id: correlationId, err: thrown }, "unexpected error");
   }

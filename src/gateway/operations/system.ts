@@ -43,14 +43,8 @@ export const systemOperations = [
     errors: ["unavailable"],
     output: z.object({ status: z.literal("ready") }),
     async handle(ctx) {
-      const { ready, nats, partitions } = ctx.runtime.status();
+      const { ready, reason = "the runtime has not started or is stopping" } = await ctx.runtime.readiness();
       if (ready) return { status: "ready" as const };
-      const recovering = partitions.filter((p) => p.state === "recovering").length;
-      const reason = !nats.connected
-        ? "the NATS server cannot be reached"
-        : recovering > 0
-          ? `${recovering} partitions are still recovering`
-          : "the runtime has not started or is stopping";
       throw new TroupeError("unavailable", `Not ready: ${reason}`, { reason });
     },
   }),
@@ -67,5 +61,53 @@ export const systemOperations = [
       version: ctx.version,
       now: new Date(ctx.runtime.now()).toISOString(),
     }),
+  }),
+  defineOperation({
+    ...common,
+    name: "system.cluster",
+    summary: "The cluster: members and partitions",
+    description:
+      "Every member with its role, and every partition as its owner tells it: epoch, last sequence, actors, changed actors without a record yet (`dirty`), and how far the records lag behind the journal. The same from any gateway.",
+    path: "/v1/cluster",
+    scope: "system:read",
+    output: z
+      .object({
+        members: z.array(
+          z.object({
+            boot: z.string(),
+            node: z.string(),
+            role: z.enum(["node", "gateway", "all"]),
+            format: z.int(),
+            leaving: z.boolean(),
+            partitions: z.int(),
+          }),
+        ),
+        partitions: z.array(
+          z.object({
+            partition: z.int(),
+            state: z.enum(["serving", "recovering", "stopped", "unowned"]),
+            node: z.string().optional(),
+            epoch: z.int().optional(),
+            last_seq: z.int().optional(),
+            actors: z.int().optional(),
+            dirty: z.int().optional(),
+            lag: z.int().optional(),
+            waiting: z.int().optional(),
+            mail: z.int().optional(),
+          }),
+        ),
+      })
+      .meta({ id: "Cluster" }),
+    async handle(ctx) {
+      const { members, partitions } = await ctx.runtime.cluster();
+      return {
+        members: members.map((m) => ({ ...m })),
+        partitions: partitions.map((p) => {
+          if (!("node" in p)) return { ...p };
+          const { lastSeq, ...rest } = p;
+          return { ...rest, last_seq: lastSeq };
+        }),
+      };
+    },
   }),
 ];

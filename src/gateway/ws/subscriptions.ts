@@ -1,10 +1,10 @@
 /**
- * A client's subscriptions by id: live ones through the hub, those with a cursor as replays.
+ * A client's subscriptions by id: live ones through the hub, those with a cursor by a replay first.
  * Each subscription is confirmed before its first event.
  */
 import { TroupeError } from "../../machines/errors.ts";
 import type { Services } from "../operation.ts";
-import { type Format, type SharedEvent, sharedEvent } from "../shared-event.ts";
+import type { Format, SharedEvent } from "../shared-event.ts";
 import { checkPattern } from "../trie.ts";
 import { matches } from "./filter.ts";
 import type { ClientMessage } from "./protocol.ts";
@@ -102,7 +102,7 @@ export class Subscriptions {
       confirmed = true;
     };
     const replay: Replay = new Replay({
-      feed: services.runtime.feed,
+      hub: services.hub,
       clock: services.clock,
       pattern,
       since,
@@ -111,9 +111,9 @@ export class Subscriptions {
       onStall: tooSlow,
       onError: (error) => this.failed(id, replay, error),
       onEvent: (event) => {
-        if (!matches(filter, event)) return;
+        if (!matches(filter, event.event)) return;
         confirm();
-        push(sharedEvent(event).frame(format, id));
+        push(event.frame(format, id));
       },
     });
     this.byId.set(id, replay);

@@ -7,10 +7,12 @@ import type {
   Answer,
   AskOptions,
   BlobRef,
+  ClusterStatus,
   FeedEvent,
   HistoryPage,
   ListPage,
   ListQuery,
+  Readiness,
   Runtime,
   RuntimeStatus,
   StoredEvent,
@@ -127,22 +129,27 @@ export class FakeRuntime implements Runtime {
   }
 
   readonly feed = {
-    follow: async (options: { pattern: string; since?: string; onEvent: (e: FeedEvent) => void }) => {
+    follow: async (options: Parameters<Runtime["feed"]["follow"]>[0]) => {
       this.follows++;
+      const { since, signal, onCaughtUp } = options;
       let position = this.events.length;
-      if (options.since !== undefined) {
-        position = Number(options.since.slice(1));
-        if (!/^c\d+$/.test(options.since)) throw new TroupeError("invalid_input", "not a cursor");
+      if (since !== undefined) {
+        position = Number(since.slice(1));
+        if (!/^c\d+$/.test(since)) throw new TroupeError("invalid_input", "not a cursor");
         if (position < this.oldest) throw new TroupeError("cursor_expired", "too old", { oldest: `c${this.oldest}` });
       }
-      while (position < this.events.length) {
+      while (position < this.events.length && signal?.aborted !== true) {
         const event = this.events[position++] as FeedEvent;
         if (matches(options.pattern, event.subject)) options.onEvent(event);
         if (position % 50 === 0) await Promise.resolve();
       }
       const listener = { pattern: options.pattern, onEvent: options.onEvent };
-      this.listeners.add(listener);
-      return { stop: () => void this.listeners.delete(listener) };
+      const stop = () => void this.listeners.delete(listener);
+      if (signal?.aborted === true) return { stop };
+      if (since !== undefined && onCaughtUp !== undefined) onCaughtUp();
+      else this.listeners.add(listener);
+      signal?.addEventListener("abort", stop, { once: true });
+      return { stop };
     },
     cursor: () => `c${this.events.length}`,
   };
@@ -180,6 +187,22 @@ export class FakeRuntime implements Runtime {
   async request(subject: string, data: Json, timeoutMs: number): Promise<Json> {
     if (subject.startsWith("agent.nobody.")) throw new TroupeError("agent_unavailable", "No agent listens there");
     return { subject, data, timeoutMs };
+  }
+
+  async cluster(): Promise<ClusterStatus> {
+    const member = { boot: "b1", node: "test", role: "all", format: 1, leaving: false, partitions: 1 } as const;
+    const owned = { partition: 0, state: "serving", node: "b1", epoch: 1, lastSeq: 9, actors: 2 } as const;
+    return {
+      members: [member],
+      partitions: [
+        { ...owned, dirty: 0, lag: 3, waiting: 0, mail: 0 },
+        { partition: 1, state: "unowned" },
+      ],
+    };
+  }
+
+  async readiness(): Promise<Readiness> {
+    return this.ready ? { ready: true } : { ready: false, reason: "the NATS server cannot be reached" };
   }
 
   status(): RuntimeStatus {

@@ -14,6 +14,8 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
+/** The start of a process is not what is looked at. */
+const skippedMicroseconds = 4e6;
 const rowsMax = Number(process.env.BENCH_PROFILE_ROWS ?? 10);
 
 for (const path of process.argv.slice(2)) {
@@ -32,8 +34,11 @@ function selfTimes({ nodes, samples, timeDeltas }: Profile) {
   const whole = new Map<string, number>();
   const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id] as const)));
   let busy = 0;
+  let passed = 0;
   for (const [i, id] of samples.entries()) {
     const frame = byId.get(id);
+    passed += timeDeltas[i] ?? 0;
+    if (passed < skippedMicroseconds) continue;
     if (frame === undefined || frame.functionName === "(idle)") continue;
     const time = timeDeltas[i] ?? 0;
     const place = placeOf(frame.url);

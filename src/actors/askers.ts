@@ -38,6 +38,11 @@ export class Askers {
     return reply === undefined ? undefined : { reply };
   }
 
+  /** True when the asker does not await this id any more: a copy that comes this late must not act again. */
+  passed(id: AskId): boolean {
+    return id.number < (this.#askers.get(id.boot)?.low ?? 0);
+  }
+
   /** Remembers what a stored group carried. */
   apply(changes: readonly AskerChange[]): void {
     for (const [boot, low, until, done] of changes) {
@@ -85,6 +90,10 @@ export class AskerChanges {
   find(id: AskId): { reply: Json } | undefined {
     const reply = this.#byBoot.get(id.boot)?.done.get(id.number);
     return reply === undefined ? undefined : { reply };
+  }
+
+  passed(id: AskId): boolean {
+    return id.number < (this.#byBoot.get(id.boot)?.low ?? 0);
   }
 
   add(id: AskId, until: number, reply: Json): void {

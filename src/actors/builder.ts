@@ -4,16 +4,17 @@
  * committed state; a builder is used once and dropped if its group is not stored.
  */
 import { type Address, formatAddress, rootOf } from "../machines/address.ts";
-import { type Command, type Effect, emit, type Json, type JsonObject } from "../machines/effects.ts";
+import type { Snapshot } from "../machines/definition.ts";
+import type { Command, Effect, Json, JsonObject } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { AskerChanges } from "./askers.ts";
 import type { StoredEvent } from "./client.ts";
-import { difference } from "./difference.ts";
 import { type Draft, draftOf, draftReminder, draftWork, type Entry } from "./entry.ts";
-import type { ActorChange, Group, Letter } from "./group.ts";
+import type { Group, Letter } from "./group.ts";
 import type { AskItem, Inbox, Item } from "./inbox.ts";
 import { type Limits, type Logger, limits } from "./limits.ts";
-import { roughBytes } from "./size.ts";
+import { changeOf, deadLetterOf, kindOf, replyOf } from "./outcome.ts";
+import { effectBytes, roughBytes } from "./size.ts";
 import type { PartitionState } from "./state.ts";
 
 export interface BuilderEnvironment {
@@ -24,6 +25,10 @@ export interface BuilderEnvironment {
   /** Largest group, bytes. */
   readonly bytesMax: number;
   readonly stepsMax: number;
+  /** Asks, letters and reminders in one group at most; what they send within the partition comes on top. */
+  readonly headsMax: number;
+  /** A command whose change no commit can hold: it becomes a dead letter. */
+  readonly oversize: Command | undefined;
   partitionOf(root: string): number;
   /** The actor, if it is in memory or certainly does not exist (then a new, empty entry); otherwise undefined. */
   resident(address: Address): Entry | undefined;
@@ -50,6 +55,8 @@ export class GroupBuilder {
   readonly work: { readonly entry: Entry; readonly id: string }[] = [];
   readonly aborted: { readonly address: Address; readonly id: string }[] = [];
   readonly events: StoredEvent[] = [];
+  /** What was stepped, without what that sent: an ask, or another's command. */
+  readonly heads: (AskItem | Command)[] = [];
   readonly #env: BuilderEnvironment;
   readonly #limits: Limits = limits;
   readonly #askers = new AskerChanges();
@@ -78,6 +85,10 @@ export class GroupBuilder {
   }
 
   get full(): boolean {
+    return this.heads.length >= this.#env.headsMax || this.#crowded;
+  }
+
+  get #crowded(): boolean {
     return this.#steps >= this.#env.stepsMax || this.#bytes * 2 > this.#env.bytesMax;
   }
 
@@ -87,7 +98,9 @@ export class GroupBuilder {
 
   /** True when there is something to commit. */
   get changed(): boolean {
-    return this.drafts.size > 0 || this.#cursors.size > 0 || this.#mail.length > 0 || this.#asked;
+    return (
+      this.drafts.size > 0 || this.events.length > 0 || this.#cursors.size > 0 || this.#mail.length > 0 || this.#asked
+    );
   }
 
   /** The group; position and floor come from the caller. */
@@ -125,12 +138,20 @@ export class GroupBuilder {
           channel.letters.length = count;
           break;
         }
+        if (this.#env.state.stepper(letter.to.type) === undefined) {
+          const fields = { actor: formatAddress(letter.to), command: letter.command.type, from, number };
+          this.#env.logger.error(fields, "a letter to an unknown type of actor is passed over");
+          this.#cursors.set(from, number);
+          count++;
+          continue;
+        }
         if (this.#env.resident(letter.to) === undefined) {
           this.#env.prefetch(letter.to);
           break;
         }
         this.#bytes += roughBytes(letter.command);
         this.#cursors.set(from, number);
+        this.heads.push(letter.command);
         this.#deliver(letter.to, letter.command, `letter ${number} of partition ${from}`);
         this.#drainLocal();
         count++;
@@ -147,8 +168,10 @@ export class GroupBuilder {
     }
     this.taken.push(item);
     if (item.kind === "ask") this.#ask(item, entry);
-    else if (item.kind === "own") this.#deliver(item.address, item.command, "the runtime");
-    else this.#remind(entry, item.due.name, item.due.arming);
+    else if (item.kind === "own") {
+      this.heads.push(item.command);
+      this.#deliver(item.address, item.command, "the runtime");
+    } else this.#remind(entry, item.due.name, item.due.arming);
     this.#drainLocal();
   }
 
@@ -162,6 +185,8 @@ export class GroupBuilder {
     try {
       if (now > item.until)
         throw new TroupeError("timed_out", "The ask came to its actor after its deadline; nothing was done.");
+      if (state.askers.passed(item.id) || this.#askers.passed(item.id))
+        throw new TroupeError("timed_out", "The ask came after its asker had given it up; nothing was done.");
       if (state.askers.full)
         throw new TroupeError("overloaded", "Too many recent commands are remembered in this partition.");
       const bytes = roughBytes(item.command);
@@ -172,6 +197,7 @@ export class GroupBuilder {
         );
       }
       this.#bytes += bytes;
+      this.heads.push(item);
       const outcome = this.#step(entry, item.command, true);
       const reply = outcome.reply ?? null;
       if (outcome.changed) {
@@ -189,6 +215,7 @@ export class GroupBuilder {
     const entry = this.#env.resident(address);
     if (entry === undefined) throw new Error(`${formatAddress(address)} is not in memory`);
     try {
+      if (command === this.#env.oversize) throw new Error("what it changes is more than one commit can hold");
       this.#step(entry, command, false);
     } catch (error) {
       if (error instanceof TroupeError) {
@@ -206,6 +233,7 @@ export class GroupBuilder {
     const draft = this.drafts.get(entry) ?? draftOf(entry);
     const reminder = draftReminder(draft, name);
     if (reminder === undefined || reminder.arming !== arming || reminder.at > this.#env.now) return;
+    this.heads.push(reminder.command);
     this.#deliver(entry.address, reminder.command, `reminder ${name}`);
     const after = this.#draft(entry);
     if (draftReminder(after, name)?.arming !== arming) return;
@@ -233,6 +261,8 @@ export class GroupBuilder {
     if (effects.length > this.#limits.stepEffectsMax) {
       throw new Error(`${effects.length} effects in one step; at most ${this.#limits.stepEffectsMax}`);
     }
+    // All that can be wrong with an effect shows here: from now on the step is taken whole.
+    const sizes = effects.map((effect) => effectBytes(effect, (type) => this.#env.state.stepper(type) !== undefined));
     if (asked) this.#checkBacklog(effects);
     const changed = snapshot !== (before ?? entry.stepper.initial) || effects.some((e) => e.type !== "reply");
     if (!changed) return { changed, reply: replyOf(effects) };
@@ -242,13 +272,17 @@ export class GroupBuilder {
       effects.every((e) => e.type === "send" || e.type === "reply")
     ) {
       // It only answered: it still does not exist, and leaves no record.
-      for (const effect of effects) if (effect.type === "send") this.#send(effect.to, effect.command);
+      effects.forEach((effect, i) => {
+        if (effect.type === "send") this.#send(effect.to, effect.command, sizes[i] as number);
+      });
       return { changed, reply: replyOf(effects) };
     }
     const next = this.#draft(entry);
     next.snapshot = snapshot;
     next.step++;
-    for (const effect of effects) this.#apply(next, effect);
+    effects.forEach((effect, i) => {
+      this.#apply(next, effect, sizes[i] as number);
+    });
     return { changed, reply: replyOf(effects) };
   }
 
@@ -261,16 +295,17 @@ export class GroupBuilder {
     return draft;
   }
 
-  #apply(draft: Draft, effect: Effect): void {
+  #apply(draft: Draft, effect: Effect, bytes: number): void {
     const { address } = draft.entry;
     switch (effect.type) {
       case "send":
-        this.#send(effect.to, effect.command);
+        this.#send(effect.to, effect.command, bytes);
         return;
       case "emit":
-        this.#emit(draft, effect.name, effect.data);
+        this.#emit(draft.entry, draft.snapshot, effect.name, effect.data, bytes);
         return;
       case "remind":
+        this.#bytes += bytes;
         draft.reminders ??= new Map();
         draft.reminders.set(effect.name, { at: effect.at, arming: draft.step, command: effect.command });
         return;
@@ -280,6 +315,7 @@ export class GroupBuilder {
         draft.reminders.set(effect.name, null);
         return;
       case "execute":
+        this.#bytes += bytes;
         draft.work ??= new Map();
         draft.work.set(effect.id, { kind: effect.kind, spec: effect.spec, boot: this.#env.boot });
         this.work.push({ entry: draft.entry, id: effect.id });
@@ -300,14 +336,14 @@ export class GroupBuilder {
    * Within the partition a command joins this group, unless its actor is not in memory, the group is
    * full, or earlier mail to this partition itself still waits: then it follows that mail, so that order holds.
    */
-  #send(to: Address, command: Command): void {
+  #send(to: Address, command: Command, bytes: number): void {
     const { state } = this.#env;
     const target = this.#env.partitionOf(rootOf(to.key));
     if (target === state.partition) {
       const direct =
         this.#mailTo.get(target) === undefined &&
         state.channels.backlog(target) === 0 &&
-        !this.full &&
+        !this.#crowded &&
         this.#env.resident(to) !== undefined;
       if (direct) {
         this.#bytes += 64;
@@ -318,17 +354,17 @@ export class GroupBuilder {
     const drafted = this.#mailTo.get(target) ?? 0;
     this.#mail.push([target, state.channels.nextNumber(target, drafted), { to, command }]);
     this.#mailTo.set(target, drafted + 1);
-    this.#bytes += roughBytes(command) + 64;
+    this.#bytes += bytes;
   }
 
-  #emit(draft: Draft, name: string, data: JsonObject): void {
-    const { address, stepper } = draft.entry;
+  #emit(entry: Entry, snapshot: Snapshot, name: string, data: JsonObject, bytes: number): void {
+    const { address } = entry;
     const root = rootOf(address.key);
     const no = (this.#lastEvent.get(root) ?? this.#env.state.history(root).last) + 1;
     this.#lastEvent.set(root, no);
-    const kind = stepper.definition.kind(draft.snapshot.context as never);
+    const kind = kindOf(entry, snapshot);
     this.events.push({ root, no, type: address.type, key: address.key, kind, name, at: this.#env.now, data });
-    this.#bytes += roughBytes(data) + 64;
+    this.#bytes += bytes;
   }
 
   #checkBacklog(effects: readonly Effect[]): void {
@@ -352,31 +388,10 @@ export class GroupBuilder {
       { actor: formatAddress(entry.address), command: command.type, err: error },
       "dead letter: a step threw",
     );
-    const draft = this.#draft(entry);
-    draft.step++;
-    const { name, data } = emit("dead_lettered", { command: command as JsonObject, error: String(error) }) as Effect & {
-      type: "emit";
-    };
-    this.#emit(draft, name, data);
+    // An actor that does not exist goes on not to exist.
+    const draft = entry.snapshot === null ? this.drafts.get(entry) : this.#draft(entry);
+    if (draft !== undefined) draft.step++;
+    const { data, bytes } = deadLetterOf(command, error);
+    this.#emit(entry, draft?.snapshot ?? entry.stepper.initial, "dead_lettered", data, bytes);
   }
-}
-
-function replyOf(effects: readonly Effect[]): Json | undefined {
-  for (const effect of effects) if (effect.type === "reply") return effect.value;
-  return undefined;
-}
-
-function changeOf(draft: Draft): ActorChange {
-  const { entry } = draft;
-  const before = entry.snapshot ?? null;
-  return {
-    type: entry.address.type,
-    key: entry.address.key,
-    since: entry.step,
-    step: draft.step,
-    version: entry.stepper.definition.version,
-    change: difference(before as Json, draft.snapshot as unknown as Json) ?? null,
-    reminders: draft.reminders === undefined ? [] : [...draft.reminders],
-    work: draft.work === undefined ? [] : [...draft.work],
-  };
 }

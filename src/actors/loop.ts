@@ -3,6 +3,7 @@
  * What a group is made of is the builder's; how it gets into the journal is the committer's.
  */
 import type { Address } from "../machines/address.ts";
+import type { Command } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import type { Activation } from "./activation.ts";
 import { GroupBuilder, type Settled } from "./builder.ts";
@@ -45,7 +46,8 @@ export class GroupLoop {
   readonly #parts: LoopParts;
   #looping = false;
   #woken = false;
-  #stepsMax = limits.groupStepsMax;
+  #headsMax = limits.groupStepsMax;
+  #oversize: Command | undefined;
   #idle: (() => void)[] = [];
 
   constructor(parts: LoopParts) {
@@ -118,7 +120,9 @@ export class GroupLoop {
       now: Math.max(state.time, env.bus.clock.now()),
       logger: env.logger,
       bytesMax,
-      stepsMax: this.#stepsMax,
+      stepsMax: limits.groupStepsMax,
+      headsMax: this.#headsMax,
+      oversize: this.#oversize,
       partitionOf: env.partitionOf,
       resident: (address: Address) => loader.resident(address),
       park: (item) => activation.park(item),
@@ -126,21 +130,28 @@ export class GroupLoop {
     });
   }
 
-  /** A group over its bound is made again with fewer steps; a single item may use the whole message. */
+  /**
+   * A group over its bound is made again of fewer commands; a single one may use the whole message. What is still
+   * too much is refused, or, when nobody waits for an answer, made a dead letter.
+   */
   #accept(builder: GroupBuilder, bytes: number): boolean {
     const { env, inbox } = this.#parts;
-    const items = builder.taken.length + builder.takenLetters.reduce((sum, [, count]) => sum + count, 0);
-    if (items <= 1 && bytes <= env.bus.journal.payloadBytesMax) return true;
-    const [only] = builder.taken;
-    if (items === 1 && only?.kind === "ask") {
-      only.fail(
+    const { heads, taken } = builder;
+    if (heads.length <= 1 && bytes <= env.bus.journal.payloadBytesMax) return true;
+    const [only] = heads;
+    const ask = heads.length === 1 ? taken.find((item) => item.kind === "ask" && item === only) : undefined;
+    inbox.unshift(taken.filter((item) => item !== ask));
+    if (ask?.kind === "ask") {
+      ask.fail(
         new TroupeError("too_large", `What the command changes is ${bytes} bytes, more than one commit can hold.`),
       );
-      return false;
+    } else if (heads.length > 1) {
+      this.#headsMax = heads.length >> 1;
+    } else if (only === undefined || only === this.#oversize) {
+      throw new Error(`a group of ${bytes} bytes is more than a message can hold`);
+    } else {
+      this.#oversize = only as Command;
     }
-    if (items <= 1) throw new Error(`a single command changes ${bytes} bytes, more than a message can hold`);
-    inbox.unshift(builder.taken);
-    this.#stepsMax = Math.max(1, builder.steps >> 1);
     return false;
   }
 
@@ -149,7 +160,8 @@ export class GroupLoop {
     state.commit(group, seq, checksum, builder.drafts.values());
     this.commits++;
     this.steps += builder.steps;
-    this.#stepsMax = Math.min(limits.groupStepsMax, this.#stepsMax * 2);
+    this.#headsMax = Math.min(limits.groupStepsMax, this.#headsMax * 2);
+    this.#oversize = undefined;
     keeping.stored(seq, bytes, builder.changed);
     this.#passOver(builder);
     for (const { address, id } of builder.aborted) env.abortWork(address, id, "settled");

@@ -6,7 +6,12 @@ import type { StoredEvent } from "./client.ts";
 const patternCharsMax = 512;
 
 export function subjectOf(e: StoredEvent): string {
-  return `event.${toToken(e.root)}.${toToken(e.type)}.${toToken(e.kind)}.${toToken(e.key)}.${toToken(e.name)}`;
+  return ["event", e.root, e.type, e.kind, e.key, e.name].map(token).join(".");
+}
+
+/** An event is stored already when its subject is made: a text that has no token must not stop anybody. */
+function token(text: string): string {
+  return toToken(text === "" ? "-" : text.replace(/\p{Cs}/gu, "\uFFFD"));
 }
 
 /** Throws `invalid_input` for an empty token, white space, or a `>` that is not last. */

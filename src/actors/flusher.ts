@@ -31,6 +31,8 @@ export interface FlusherEnvironment {
   readonly logger: Logger;
   /** Brings the events of a history's unfinished page back into memory. */
   recall(history: History): Promise<void>;
+  /** Sequence of the oldest change of the tail that is not in memory yet; 0: none. */
+  oldestTail(): number;
   /** True once the partition is no longer ours: nothing may be written any more. */
   stopped(): boolean;
 }
@@ -56,7 +58,7 @@ export class Flusher {
     return this.#running;
   }
 
-  /** The sequence before which everything is in the records, as of now; it stays valid. Goes through all that is dirty. */
+  /** The sequence before which everything is in the records, as of now; it stays valid. Goes through all that is not. */
   floor(): number {
     const { state } = this.#env;
     let floor = state.seq + 1;
@@ -67,6 +69,7 @@ export class Flusher {
     for (const history of state.dirtyHistories) lower(history.dirtySince);
     lower(state.metaDirtySince);
     lower(state.channels.oldestSeq());
+    lower(this.#env.oldestTail());
     return floor;
   }
 

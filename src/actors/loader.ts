@@ -53,6 +53,14 @@ export class Loader {
     this.#codec = codec;
   }
 
+  /** Sequence of the oldest change that the tail holds and memory does not yet; 0: none. The floor must not pass it. */
+  oldestTail(): number {
+    let oldest = 0;
+    for (const tails of [this.tails, this.eventTails])
+      for (const { firstSeq } of tails.values()) if (oldest === 0 || firstSeq < oldest) oldest = firstSeq;
+    return oldest;
+  }
+
   /** The actor in memory, or a new empty one if it certainly does not exist; else undefined. */
   resident(address: Address, name = formatAddress(address)): Entry | undefined {
     const entry = this.#state.entries.get(name);

@@ -14,6 +14,7 @@ import { answerDoor, deliverOverWire, serveMail } from "./doors.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
 import { Membership } from "./membership.ts";
 import { Partition } from "./partition.ts";
+import { isOutage } from "./partition-environment.ts";
 import { ownerOf, partitionOf } from "./placement.ts";
 import { Stepper } from "./step.ts";
 import type { Executor, Work } from "./work.ts";
@@ -161,7 +162,7 @@ export class Node {
       await partition.open();
     } catch (error) {
       partition.abandon();
-      this.#stopped(p, error as Error);
+      this.#stopped(p, isOutage(error) ? "lost" : (error as Error));
       return;
     }
     if (partition.phase === "serving") this.#listen(p, partition);

@@ -1,5 +1,5 @@
 /** What a partition is given by the node that owns it. Shapes only. */
-import type { Bus } from "../bus/bus.ts";
+import { type Bus, BusError } from "../bus/bus.ts";
 import type { Codec } from "../bus/codec.ts";
 import type { Address } from "../machines/address.ts";
 import { TroupeError } from "../machines/errors.ts";
@@ -31,6 +31,11 @@ export interface PartitionEnvironment {
   confirmLease(): Promise<boolean>;
   /** The partition stopped by itself: lost to another owner, or by a fault that needs an operator. */
   onStopped(partition: number, cause: "lost" | Error): void;
+}
+
+/** True when the store did not answer: nothing is wrong with what it holds, so the partition may be taken over again. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof BusError && error.code === "unreachable";
 }
 
 /** For asks whose outcome the loss of the partition left open. */

@@ -15,7 +15,7 @@ import type { Place, Row } from "./listing.ts";
 import { Loader, StoreFault } from "./loader.ts";
 import { GroupLoop } from "./loop.ts";
 import { MailPump } from "./mail.ts";
-import { moved, type PartitionEnvironment } from "./partition-environment.ts";
+import { isOutage, moved, type PartitionEnvironment } from "./partition-environment.ts";
 import { readActor, readHistory } from "./reads.ts";
 import { ReminderHeap } from "./reminders.ts";
 import { PartitionState } from "./state.ts";
@@ -56,7 +56,16 @@ export class Partition {
     this.state = state;
     this.#loader = new Loader(state, bus.records, codec);
     const recall: Loader["recall"] = (history) => this.#loader.recall(history);
-    this.#flusher = new Flusher({ ...shared, records: bus.records, codec, clock: bus.clock, logger, recall });
+    const oldestTail = () => this.#loader.oldestTail();
+    this.#flusher = new Flusher({
+      ...shared,
+      records: bus.records,
+      codec,
+      clock: bus.clock,
+      logger,
+      recall,
+      oldestTail,
+    });
     this.#reminders = new ReminderHeap(bus.clock, (due) => {
       for (const one of due) inbox.push({ kind: "reminder", address: one.address, due: one });
       this.#loop.wake();
@@ -232,6 +241,10 @@ export class Partition {
 
   /** A record that contradicts the journal may only mean that another owner is at work: the journal's end tells. */
   #fault(error: Error): void {
+    if (isOutage(error)) {
+      this.#lose("the store does not answer; the partition is taken over again");
+      return;
+    }
     if (!(error instanceof StoreFault)) {
       this.#fail(error);
       return;
@@ -259,9 +272,9 @@ export class Partition {
     this.#env.onStopped(this.number, error);
   }
 
-  #lose(): void {
+  #lose(why = "another node owns the partition now"): void {
     if (this.phase === "stopped") return;
-    this.#env.logger.warn({ partition: this.number }, "another node owns the partition now");
+    this.#env.logger.warn({ partition: this.number }, why);
     this.#stop();
     this.#env.onStopped(this.number, "lost");
   }

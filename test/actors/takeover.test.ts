@@ -1,0 +1,112 @@
+/** What a new owner must find, and what it must not lose while it still loads. */
+import { expect, test } from "vitest";
+import { execute, send } from "../../src/machines/effects.ts";
+import { Cluster, codeOf, counterAt, Notebook, probeAt } from "./cluster.ts";
+import { doing } from "./probe.ts";
+
+test("the floor does not pass changes that a new owner has not loaded yet", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const first = await cluster.start("first", { flushMs: 60_000 });
+  const keys = Array.from({ length: 300 }, (_, i) => `a${i}`);
+  for (const key of keys) await cluster.ask(first, counterAt(key), { type: "hear", text: "old" });
+  await cluster.until(first.host.stop());
+  // All of them have records now, and a change in the tail.
+  const second = await cluster.start("second", { flushMs: 60_000 });
+  for (const key of keys) await cluster.ask(second, counterAt(key), { type: "hear", text: "new" });
+  cluster.kill(second);
+  // Loading takes longer than some flushes.
+  cluster.fault = (call) =>
+    call.operation === "get" && call.port === "records" ? { kind: "delay", ms: 300 } : undefined;
+  const third = await cluster.start("third", { flushMs: 50 });
+  await cluster.ask(third, counterAt("late"), { type: "hear", text: "x" });
+  await cluster.clock.advance(600);
+  cluster.kill(third);
+  cluster.fault = undefined;
+  const fourth = await cluster.start("fourth");
+  for (const key of keys) expect((await cluster.view(fourth, counterAt(key))).heard).toEqual(["old", "new"]);
+});
+
+test("work is lost exactly once when its process dies", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const first = await cluster.start("first", { executors: [new Notebook()] });
+  await cluster.ask(first, counterAt("a"), { type: "add" });
+  await cluster.ask(first, counterAt("a"), { type: "work", id: "w1" });
+  await cluster.clock.advance(1000);
+  cluster.kill(first);
+  const second = await cluster.start("second", { executors: [new Notebook()] });
+  await cluster.clock.advance(5000);
+  cluster.kill(second);
+  const third = await cluster.start("third");
+  await cluster.clock.advance(5000);
+  const history = await cluster.until(third.runtime.history("a", 0, 100));
+  expect(history.events.map((e) => e.name)).toEqual(["counted", "worked"]);
+});
+
+test("a store that does not answer for a while stops no partition for good", async () => {
+  const cluster = new Cluster({ partitions: 2, streams: 1 });
+  const node = await cluster.start("only", { activeMax: 1 });
+  await cluster.ask(node, counterAt("a"), { type: "add" });
+  await cluster.clock.advance(1000);
+  // A read in an outage that outlasts every deadline.
+  for (const p of node.host.node.partitions.values()) p.state.entries.clear();
+  cluster.fault = (call) => (call.port === "records" ? { kind: "drop" } : undefined);
+  const asked = codeOf(node.runtime.ask(counterAt("a"), { type: "add" }, { timeoutMs: 60_000 }));
+  await cluster.clock.advance(25_000);
+  cluster.fault = undefined;
+  expect(await cluster.until(asked)).toMatchObject({ reply: 2 });
+  expect([...node.host.node.faults.keys()]).toEqual([]);
+});
+
+test("a take-over that the store does not answer is tried again", async () => {
+  const cluster = new Cluster({ partitions: 2, streams: 1 });
+  const first = await cluster.start("first");
+  await cluster.ask(first, counterAt("a"), { type: "add" });
+  cluster.kill(first);
+  cluster.fault = (call) => (call.port === "journal" && call.operation === "last" ? { kind: "drop" } : undefined);
+  const second = await cluster.start("second");
+  await cluster.clock.advance(25_000);
+  cluster.fault = undefined;
+  await cluster.clock.advance(5_000);
+  expect((await cluster.ask(second, counterAt("a"), { type: "add" })).reply).toBe(2);
+});
+
+test("a send to a type that nobody knows fails at its source and blocks nothing", async () => {
+  const cluster = new Cluster({ partitions: 2, streams: 1 });
+  const node = await cluster.start("only");
+  const away = doing([send({ type: "nobody", key: cluster.keyIn(1) }, { type: "x" })]);
+  expect(await cluster.until(codeOf(node.runtime.ask(probeAt(cluster.keyIn(0)), away)))).toBe("internal");
+  const here = doing([send({ type: "nobody", key: cluster.keyIn(0) }, { type: "x" })]);
+  expect(await cluster.until(codeOf(node.runtime.ask(probeAt(cluster.keyIn(0)), here)))).toBe("internal");
+  expect(await cluster.until(codeOf(node.runtime.read(probeAt(cluster.keyIn(0)))))).toBe("not_found");
+});
+
+test("a letter to a type that this version lacks is passed over, and what follows arrives", async () => {
+  const cluster = new Cluster({ partitions: 2, streams: 1 });
+  const known = { ...(await import("./probe.ts")).probe, type: "novelty" };
+  const { probe } = await import("./probe.ts");
+  const { counter } = await import("./counter.ts");
+  const first = await cluster.start("first", { definitions: [counter, probe, known] });
+  const [from, to] = [cluster.keyIn(0), cluster.keyIn(1)];
+  // The receiver's partition does not answer, so that the letters wait.
+  cluster.fault = (call) => (call.operation === "append" && call.about === "1" ? { kind: "drop" } : undefined);
+  await cluster.ask(
+    first,
+    probeAt(from),
+    doing([send({ type: "novelty", key: to }, doing([])), send(probeAt(to), doing([], { keep: "after" }))]),
+  );
+  cluster.kill(first);
+  cluster.fault = undefined;
+  const second = await cluster.start("second");
+  await cluster.clock.advance(3000);
+  expect((await cluster.view(second, probeAt(to))).kept).toBe("after");
+  expect(cluster.complaints.some((c) => c.level === "error" && c.message.includes("type"))).toBe(true);
+});
+
+test("work given in a group is not lost when it is settled in the same group", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const notebook = new Notebook("probe");
+  const node = await cluster.start("only", { executors: [notebook] });
+  const both = [execute("w", "probe", {}), { type: "settle", id: "w" } as const];
+  await cluster.ask(node, probeAt("a"), doing(both));
+  expect(notebook.started).toEqual([]);
+});

@@ -14,6 +14,7 @@ export interface Blobs {
   get(name: string): Promise<Uint8Array | null>;
   /** In pieces, for downloads; null when there is none. */
   stream(name: string): Promise<AsyncIterable<Uint8Array> | null>;
-  list(root: string): Promise<BlobInfo[]>;
+  /** Those of one root; null: all. */
+  list(root: string | null): Promise<BlobInfo[]>;
   remove(name: string): Promise<void>;
 }

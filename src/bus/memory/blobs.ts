@@ -33,10 +33,10 @@ export class MemoryBlobs implements Blobs {
     return whole && chunks(whole);
   }
 
-  async list(root: string): Promise<BlobInfo[]> {
-    return this.link.read({ port: "blobs", operation: "list", about: root }, () =>
+  async list(root: string | null): Promise<BlobInfo[]> {
+    return this.link.read({ port: "blobs", operation: "list", about: root ?? "" }, () =>
       [...this.store.blobs]
-        .filter(([name]) => name.startsWith(`${root}/`))
+        .filter(([name]) => root === null || name.startsWith(`${root}/`))
         .map(([name, bytes]) => ({ name, size: bytes.length }))
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
     );

@@ -75,9 +75,9 @@ export class NatsBlobs implements Blobs {
     return meta && this.chunks(meta);
   }
 
-  async list(root: string): Promise<BlobInfo[]> {
+  async list(root: string | null): Promise<BlobInfo[]> {
     const found: string[] = [];
-    const prefix = `${objectName(root)}/`;
+    const prefix = root === null ? "" : `${objectName(root)}/`;
     const range = readRange(this.api, this.logger, {
       stream: BLOB_STREAM,
       subjects: [`${META}*`],

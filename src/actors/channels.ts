@@ -5,6 +5,7 @@
  * receiver. So each letter is applied once and in order, whatever is lost or repeated in between.
  */
 import type { Letter } from "./group.ts";
+import { roughBytes } from "./size.ts";
 
 interface Outbox {
   /** Number of the last letter ever given out. */
@@ -115,12 +116,22 @@ export class Channels {
     return changes;
   }
 
-  /** Up to `max` letters to send now; none while others of that channel are in flight. */
-  take(to: number, max: number): NumberedLetter[] {
+  /**
+   * Up to `max` letters to send now, of roughly `bytesMax` together (but one at least); none while others of that
+   * channel are in flight.
+   */
+  take(to: number, max: number, bytesMax: number): NumberedLetter[] {
     const box = this.#out.get(to);
     if (box === undefined || box.inFlight || box.letters.length === 0) return [];
     box.inFlight = true;
-    return box.letters.slice(0, max).map(({ letter }, i) => ({ number: box.acked + 1 + i, letter }));
+    const taken: NumberedLetter[] = [];
+    let bytes = 0;
+    for (const { letter } of box.letters) {
+      bytes += roughBytes(letter.command) + 256;
+      if (taken.length >= max || (taken.length > 0 && bytes > bytesMax)) break;
+      taken.push({ number: box.acked + 1 + taken.length, letter });
+    }
+    return taken;
   }
 
   landed(to: number): void {

@@ -14,13 +14,18 @@ export class MailPump {
   readonly #clock: Clock;
   readonly #deliver: (to: number, from: number, letters: readonly NumberedLetter[]) => Promise<number>;
   readonly #stopped: () => boolean;
+  readonly #bytesMax: number;
 
   constructor(
     state: PartitionState,
     clock: Clock,
     deliver: (to: number, from: number, letters: readonly NumberedLetter[]) => Promise<number>,
     stopped: () => boolean,
+    /** Largest message that the transport takes. */
+    payloadBytesMax: number,
   ) {
+    // Sizes are estimates: half of it leaves room.
+    this.#bytesMax = payloadBytesMax >> 1;
     this.#state = state;
     this.#clock = clock;
     this.#deliver = deliver;
@@ -34,7 +39,7 @@ export class MailPump {
 
   async #send(to: number): Promise<void> {
     const { channels, partition } = this.#state;
-    const letters = channels.take(to, limits.lettersPerSend);
+    const letters = channels.take(to, limits.lettersPerSend, this.#bytesMax);
     if (letters.length === 0) return;
     let applied = 0;
     try {

@@ -70,7 +70,7 @@ export class Partition {
       for (const one of due) inbox.push({ kind: "reminder", address: one.address, due: one });
       this.#loop.wake();
     });
-    this.#mail = new MailPump(state, bus.clock, env.deliverMail, shared.stopped);
+    this.#mail = new MailPump(state, bus.clock, env.deliverMail, shared.stopped, bus.journal.payloadBytesMax);
     this.#keeping = new Housekeeping({ ...shared, flusher: this.#flusher, bus, settings });
     const parts = { state, inbox, loader: this.#loader, reminders: this.#reminders };
     this.#activation = new Activation({ ...shared, ...parts, boot, isLive: env.isLive });

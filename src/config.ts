@@ -47,6 +47,10 @@ const MiB = 2 ** 20;
 
 // biome-ignore format: one setting, two lines: read as a table
 export const settings = {
+  role: setting("--role <role>", "TROUPE_ROLE", "all", "role", z.enum(["node", "gateway", "all"], "must be node, gateway or all"),
+    "What this process is: `node` (partitions and agents; serves only /healthz and /readyz), `gateway` (HTTP and WebSocket, no partitions, no agents), or `all`."),
+  nodeName: optional("--name <name>", "TROUPE_NAME", "name", z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, - or _"),
+    "This process's name in lists and logs, unlike every other's of the cluster. Default: the host's name and the port."),
   host: setting("--host <address>", "HOST", "127.0.0.1", "address", text,
     "Address to serve on. Another one than loopback needs TROUPE_API_KEYS."),
   port: setting("-p, --port <port>", "PORT", "8000", "port", whole(0, 65535),
@@ -159,12 +163,15 @@ export function loadConfig(flags: Flags, env: Environment): Config {
 function contradictions(c: Config): string[] {
   const problems: string[] = [];
   const external = c.natsUrls.length > 0;
-  if (!isLoopback(c.host) && !c.apiKeys) {
+  if (c.role !== "node" && !isLoopback(c.host) && !c.apiKeys) {
     problems.push(
       `HOST: serving on ${c.host} lets other machines in, and no credential is configured. Set TROUPE_API_KEYS (name:key:scope+scope,…), or serve on 127.0.0.1.`,
     );
   }
   if (c.streams > c.partitions) problems.push(`TROUPE_STREAMS: ${c.streams} streams need at least as many partitions.`);
+  if (c.role !== "all" && !external) {
+    problems.push(`TROUPE_ROLE: a ${c.role} shares its NATS servers with others; set NATS_URL.`);
+  }
   if (c.replicas === 3 && !external) {
     problems.push("TROUPE_REPLICAS: 3 needs a cluster of NATS servers; set NATS_URL.");
   }

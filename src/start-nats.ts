@@ -10,9 +10,10 @@ export function natsOptions(config: Config, server: NatsServer, logger: BusLogge
   const options: Record<string, unknown> = {
     servers: server.urls,
     name: "troupe",
-    user: server.user,
-    pass: server.pass,
-    token: config.natsToken,
+    ...(server.user !== undefined && server.pass === undefined
+      ? // `nats://token@host`, as NATS tools write it.
+        { token: config.natsToken ?? server.user }
+      : { user: server.user, pass: server.pass, token: config.natsToken }),
     creds: read(config.natsCreds),
     nkey: read(config.natsNkey)?.trim(),
     tls: natsTlsCa || natsTlsCert ? { ca: read(natsTlsCa), cert: read(natsTlsCert), key: read(natsTlsKey) } : undefined,

@@ -26,6 +26,8 @@ import { natsOptions } from "./start-nats.ts";
 
 type Log = pino.Logger;
 
+const workflowRetryMs = 1000;
+
 /** What has been started, newest last; stopped from the end. */
 type Started = { readonly what: string; stop(): Promise<void> }[];
 
@@ -79,7 +81,10 @@ async function bringUp(config: Config, log: Log, version: string, started: Start
   started.push({ what: "connection", stop: () => bus.close() });
   const host = await startNode(config, log, bus, started);
   const gateway = await startGateway(config, log, bus, host, version);
-  started.push({ what: "gateway", stop: () => gateway.close(Math.min(config.drainMs, 5000)) });
+  // A node's health stays visible to the end of its drain.
+  const close = { what: "gateway", stop: () => gateway.close(Math.min(config.drainMs, 5000)) };
+  if (config.role === "node") started.splice(started.length - 2, 0, close);
+  else started.push(close);
   const at = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${gateway.port}`;
   process.stdout.write(`${banner(version, at, config, server, bus)}\n`);
 }
@@ -93,28 +98,28 @@ function banner(version: string, at: string, config: Config, server: NatsServer,
       ? ", every commit on disk"
       : `, synced every ${config.sync} ms`
     : "";
-  return `Troupe ${version} is ready on ${at} (${nats}${sync})\nDocs: ${at}/docs · stop with Ctrl-C`;
+  const role = config.role === "all" ? "" : ` as ${config.role}`;
+  const docs = config.role === "node" ? "" : `Docs: ${at}/docs · `;
+  return `Troupe ${version} is ready${role} on ${at} (${nats}${sync})\n${docs}stop with Ctrl-C`;
 }
 
 async function startNode(config: Config, log: Log, bus: NatsBus, started: Started): Promise<Host> {
+  const name = nameOf(config, bus);
+  const common = { bus, definitions, settings: config, logger: log, name, serverVersion: bus.serverVersion };
+  if (config.role === "gateway") {
+    if (config.agents.length > 0) log.warn("a gateway runs no agents; TROUPE_AGENTS is left out");
+    const host = await startHost({ ...common, role: "gateway" });
+    started.push({ what: "node", stop: () => host.stop() });
+    return host;
+  }
   const agents = [...builtInAgents(modelOf(config, bus)), ...(await loadAgents(config.agents))];
-  const name = `${hostname().replace(/[^A-Za-z0-9-]/g, "-")}-${config.port}`;
   let executor: AgentExecutor | undefined;
   const host = await startHost({
-    bus,
-    definitions,
-    settings: config,
-    logger: log,
-    name,
-    serverVersion: bus.serverVersion,
+    ...common,
+    role: config.role,
     executors: (runtime, boot) => {
-      const port = {
-        ask: runtime.ask.bind(runtime),
-        values: runtime.values,
-        clock: bus.clock,
-        node: boot,
-        logger: log,
-      };
+      const ask = runtime.ask.bind(runtime);
+      const port = { ask, values: runtime.values, clock: bus.clock, node: boot, logger: log };
       executor = new AgentExecutor(port);
       for (const agent of agents) executor.host(agent);
       return [executor, new ResolveExecutor(port)];
@@ -130,10 +135,17 @@ async function startNode(config: Config, log: Log, bus: NatsBus, started: Starte
     stats: () => executor?.stats() ?? [],
   });
   started.push({ what: "node", stop: () => host.stop(config.drainMs) });
-  await registerWorkflows(host.runtime, log);
+  await registerWorkflows(host.runtime, bus, log);
   await hosting.start();
   started.push({ what: "agents", stop: () => hosting.stop() });
   return host;
+}
+
+/** Two processes of one name would pass for one in the list of agents. */
+function nameOf(config: Config, bus: NatsBus): string {
+  if (config.nodeName !== undefined) return config.nodeName;
+  const last = config.port === 0 ? bus.random.id().slice(-8) : String(config.port);
+  return `${hostname().replace(/[^A-Za-z0-9-]/g, "-")}-${last}`;
 }
 
 function modelOf(config: Config, bus: NatsBus): Parameters<typeof builtInAgents>[0] {
@@ -148,20 +160,31 @@ function modelOf(config: Config, bus: NatsBus): Parameters<typeof builtInAgents>
   return { model: { settings, timers: { clock: bus.clock, random: bus.random } } } as never;
 }
 
-async function registerWorkflows(runtime: TroupeRuntime, log: Log): Promise<void> {
+/** Tried again while another node's partitions have no owner: this one may be starting because that one died. */
+async function registerWorkflows(runtime: TroupeRuntime, bus: NatsBus, log: Log): Promise<void> {
   for (const builtIn of builtInWorkflows) {
     const parsed = parseWorkflow(builtIn);
     if (!parsed.ok) throw new TroupeError("internal", `${builtIn.name}: ${describeIssues(parsed.issues)}`);
     // As the gateway does it: what is stored and hashed is the parsed form, with defaults filled in.
     const { definition } = parsed;
     const command = { type: "workflow.register", definition: definition as never, hash: hashJson(definition as never) };
-    await runtime.ask({ type: "workflow", key: definition.name }, command).catch((error: unknown) => {
-      if (!(error instanceof TroupeError && error.code === "already_exists")) throw error;
-      log.warn(
-        { workflow: definition.name, version: definition.version },
-        "the store has this version with another definition; it stays as it is",
-      );
-    });
+    const to = { type: "workflow", key: definition.name };
+    const give = async (): Promise<void> => {
+      try {
+        await runtime.ask(to, command);
+      } catch (error) {
+        if (!(error instanceof TroupeError)) throw error;
+        const fields = { workflow: definition.name, version: definition.version, err: error };
+        if (error.code === "already_exists") {
+          log.warn(fields, "the store has this version with another definition; it stays as it is");
+        } else {
+          if (!error.kind.retryable) throw error;
+          log.warn(fields, "a built-in workflow could not be registered yet; trying again");
+          bus.clock.after(workflowRetryMs, () => void give().catch(() => {}));
+        }
+      }
+    };
+    await give();
   }
 }
 
@@ -201,6 +224,7 @@ async function startGateway(config: Config, log: Log, bus: NatsBus, host: Host, 
       host: config.host,
       port: config.port,
       version,
+      surface: config.role === "node" ? "health" : "all",
       apiKeys: parseApiKeys(config.apiKeys ?? ""),
       ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
       limits: {

@@ -1,10 +1,13 @@
 /**
  * Brings actors into memory for a partition: items for one that is not there are parked until it is;
- * on activation its reminders go into the heap, and work of dead processes goes back to it.
+ * on activation its reminders go into the heap, and lost work (of dead processes, or dropped by live ones) goes
+ * back to it.
  */
 import { type Address, formatAddress } from "../machines/address.ts";
 import { TroupeError } from "../machines/errors.ts";
+import { namesPerQuestion, type WorkName } from "./custody.ts";
 import type { Entry } from "./entry.ts";
+import type { PendingWork } from "./group.ts";
 import type { Inbox, Item } from "./inbox.ts";
 import type { Loader } from "./loader.ts";
 import type { ReminderHeap } from "./reminders.ts";
@@ -17,6 +20,10 @@ export interface ActivationEnvironment {
   readonly reminders: ReminderHeap;
   readonly boot: string;
   isLive(boot: string): boolean;
+  /** Whether this process has the work. */
+  holdsWork(address: Address, id: string): boolean;
+  /** Which of these a live process does not keep; null: no answer. */
+  askCustody(boot: string, names: readonly WorkName[]): Promise<readonly WorkName[] | null>;
   stopped(): boolean;
   wake(): void;
   onFault(error: Error): void;
@@ -26,6 +33,11 @@ export class Activation {
   readonly #env: ActivationEnvironment;
   readonly #parked = new Map<string, Item[]>();
   readonly #armed = new WeakSet<Entry>();
+  /** Entries with work that other processes were given. */
+  readonly #elsewhere = new Set<Entry>();
+  /** Work whose actor has been told that it is lost. */
+  readonly #lost = new WeakSet<PendingWork>();
+  #reviewing = false;
 
   constructor(env: ActivationEnvironment) {
     this.#env = env;
@@ -79,16 +91,68 @@ export class Activation {
 
   /** Once per activation. */
   #arm(entry: Entry): void {
-    const { reminders, boot, inbox } = this.#env;
+    const { reminders, boot } = this.#env;
     this.#armed.add(entry);
     for (const [name, r] of entry.reminders ?? []) {
       reminders.add({ at: r.at, address: entry.address, name, arming: r.arming });
     }
     for (const [id, work] of entry.work ?? []) {
-      if (work.boot === boot || this.#env.isLive(work.boot)) continue;
-      const command = { type: "work.lose", id, reason: "the process that ran it is gone" };
-      inbox.push({ kind: "own", address: entry.address, command });
+      if (work.boot !== boot) this.#elsewhere.add(entry);
+      else if (!this.#env.holdsWork(entry.address, id)) this.#lose(entry, id, "it was never begun");
     }
+    this.#env.wake();
+  }
+
+  /**
+   * Looks after work that was given out before the partition came here: it goes on where it runs. It is lost
+   * when that process is gone, or says that it does not keep it. Called now and then, and when members change.
+   */
+  async review(): Promise<void> {
+    if (this.#reviewing || this.#elsewhere.size === 0) return;
+    this.#reviewing = true;
+    try {
+      for (const [boot, work] of this.#byBoot()) {
+        if (this.#env.isLive(boot)) await this.#ask(boot, work);
+        else for (const { entry, id } of work) this.#lose(entry, id, "the process that ran it is gone");
+      }
+    } finally {
+      this.#reviewing = false;
+    }
+  }
+
+  #byBoot(): Map<string, { entry: Entry; id: string }[]> {
+    const byBoot = new Map<string, { entry: Entry; id: string }[]>();
+    for (const entry of this.#elsewhere) {
+      let some = false;
+      for (const [id, { boot }] of entry.work ?? []) {
+        if (boot === this.#env.boot) continue;
+        some = true;
+        const list = byBoot.get(boot);
+        if (list === undefined) byBoot.set(boot, [{ entry, id }]);
+        else list.push({ entry, id });
+      }
+      if (!some) this.#elsewhere.delete(entry);
+    }
+    return byBoot;
+  }
+
+  async #ask(boot: string, work: readonly { entry: Entry; id: string }[]): Promise<void> {
+    for (let from = 0; from < work.length && !this.#env.stopped(); from += namesPerQuestion) {
+      const part = work.slice(from, from + namesPerQuestion);
+      const names = part.map(({ entry, id }) => ({ address: entry.address, id }));
+      const dropped = new Set(await this.#env.askCustody(boot, names));
+      part.forEach(({ entry, id }, i) => {
+        const kept = !dropped.has(names[i] as WorkName) || entry.work?.get(id)?.boot !== boot;
+        if (!kept) this.#lose(entry, id, "the process that had it gave it back");
+      });
+    }
+  }
+
+  #lose(entry: Entry, id: string, reason: string): void {
+    const work = entry.work?.get(id);
+    if (work === undefined || this.#lost.has(work) || this.#env.stopped()) return;
+    this.#lost.add(work);
+    this.#env.inbox.push({ kind: "own", address: entry.address, command: { type: "work.lose", id, reason } });
     this.#env.wake();
   }
 }

@@ -53,7 +53,7 @@ export class GroupBuilder {
   readonly taken: Item[] = [];
   readonly takenLetters: [from: number, count: number][] = [];
   readonly work: { readonly entry: Entry; readonly id: string }[] = [];
-  readonly aborted: { readonly address: Address; readonly id: string }[] = [];
+  readonly aborted: { readonly address: Address; readonly id: string; readonly boot: string }[] = [];
   readonly events: StoredEvent[] = [];
   /** What was stepped, without what that sent: an ask, or another's command. */
   readonly heads: (AskItem | Command)[] = [];
@@ -320,12 +320,14 @@ export class GroupBuilder {
         draft.work.set(effect.id, { kind: effect.kind, spec: effect.spec, boot: this.#env.boot });
         this.work.push({ entry: draft.entry, id: effect.id });
         return;
-      case "settle":
-        if (draftWork(draft, effect.id) === undefined) return;
+      case "settle": {
+        const work = draftWork(draft, effect.id);
+        if (work === undefined) return;
         draft.work ??= new Map();
         draft.work.set(effect.id, null);
-        this.aborted.push({ address, id: effect.id });
+        this.aborted.push({ address, id: effect.id, boot: work.boot });
         return;
+      }
       case "reply":
       case "refuse":
         return;

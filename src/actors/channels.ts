@@ -44,6 +44,13 @@ export class Channels {
     return this.#out.get(to)?.letters.length ?? 0;
   }
 
+  /** The same, over all channels. */
+  get backlogTotal(): number {
+    let total = 0;
+    for (const box of this.#out.values()) total += box.letters.length;
+    return total;
+  }
+
   cursor(from: number): number {
     return this.#cursors.get(from) ?? 0;
   }

@@ -128,6 +128,46 @@ export interface RuntimeStatus {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+/** A partition as its owner tells it. */
+export interface PartitionStatus {
+  readonly partition: number;
+  readonly state: "recovering" | "serving" | "stopped";
+  /** Boot id of the owner. */
+  readonly node: string;
+  readonly epoch: number;
+  readonly lastSeq: number;
+  readonly actors: number;
+  /** Changed actors that wait for their record. */
+  readonly dirty: number;
+  /** Sequences of its stream behind which the records lag: what a take-over would read. */
+  readonly lag: number;
+  /** Commands that wait. */
+  readonly waiting: number;
+  /** Letters to other partitions that are not acknowledged. */
+  readonly mail: number;
+}
+
+export interface ClusterStatus {
+  readonly members: readonly {
+    readonly boot: string;
+    readonly node: string;
+    readonly role: "node" | "gateway" | "all";
+    /** Newest format of journal and records that it can read. */
+    readonly format: number;
+    readonly leaving: boolean;
+    /** Partitions that it owns. */
+    readonly partitions: number;
+  }[];
+  /** One that nobody answers for has the state `unowned`. */
+  readonly partitions: readonly (PartitionStatus | { readonly partition: number; readonly state: "unowned" })[];
+}
+
+/** Whether to send requests here; `reason` when not. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reason?: string;
+}
+
 export interface Runtime {
   /** Commits the command's step, then answers. Throws TroupeError. Retries under one command id until the deadline. */
   ask(to: Address, command: Command, options?: AskOptions): Promise<Answer>;
@@ -142,6 +182,10 @@ export interface Runtime {
   publish(subject: string, data: Json): void;
   request(subject: string, data: Json, timeoutMs: number): Promise<Json>;
   status(): RuntimeStatus;
+  /** Members and partitions of the whole cluster, as their owners tell them now. */
+  cluster(): Promise<ClusterStatus>;
+  /** What a load balancer should know; cheap to ask often. */
+  readiness(): Promise<Readiness>;
   /** A secret of this cluster, the same on every node, made at first start. 32 bytes. */
   secret(name: string): Promise<Uint8Array>;
   /** A fresh sortable id (26 characters). */

@@ -9,7 +9,7 @@ import type { Command } from "../machines/effects.ts";
 import { isErrorCode, TroupeError } from "../machines/errors.ts";
 import type { AskId } from "./askers.ts";
 import type { NumberedLetter } from "./channels.ts";
-import type { Answer, HistoryPage } from "./client.ts";
+import type { Answer, HistoryPage, PartitionStatus } from "./client.ts";
 import type { Letter } from "./group.ts";
 import type { Place, Row } from "./listing.ts";
 import type { Partition } from "./partition.ts";
@@ -31,9 +31,10 @@ export type DoorRequest =
       readonly after: Place | null;
       readonly limit: number;
     }
-  | { readonly do: "history"; readonly root: string; readonly after: number; readonly limit: number };
+  | { readonly do: "history"; readonly root: string; readonly after: number; readonly limit: number }
+  | { readonly do: "status" };
 
-export type DoorAnswer = Answer | readonly Row[] | HistoryPage;
+export type DoorAnswer = Answer | readonly Row[] | HistoryPage | PartitionStatus;
 
 /** Through the door within this process. */
 export function knock(partition: Partition, request: DoorRequest): Promise<DoorAnswer> {
@@ -47,6 +48,8 @@ export function knock(partition: Partition, request: DoorRequest): Promise<DoorA
       return partition.read(request.address);
     case "list":
       return partition.list(request.type, request.where, request.after, request.limit);
+    case "status":
+      return Promise.resolve(partition.status());
     case "history":
       return partition.history(request.root, request.after, request.limit);
   }

@@ -8,6 +8,7 @@ import type { ActorDefinition } from "../machines/definition.ts";
 import type { RuntimeStatus } from "./client.ts";
 import { JournalFeed } from "./feed.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
+import type { Role } from "./membership.ts";
 import { Node } from "./node.ts";
 import { subjectOf } from "./pattern.ts";
 import { TroupeRuntime } from "./runtime.ts";
@@ -21,6 +22,8 @@ export interface HostOptions {
   readonly logger: Logger;
   /** A name for people, in logs and lists. */
   readonly name: string;
+  /** Default `all`. */
+  readonly role?: Role;
   readonly serverVersion?: string;
   /** Makes the executors once the runtime can be asked; before partitions are taken. */
   executors?(runtime: TroupeRuntime, boot: string): readonly Executor[];
@@ -45,6 +48,7 @@ export async function startHost(options: HostOptions): Promise<Host> {
     settings: options.settings,
     logger,
     name: options.name,
+    role: options.role ?? "all",
     announce: (events) => {
       for (const event of events) bus.wire.publish(subjectOf(event), text.encode(JSON.stringify(event)));
     },
@@ -59,7 +63,8 @@ export async function startHost(options: HostOptions): Promise<Host> {
     hosted: () => options.hosted?.() ?? [],
   });
   for (const executor of options.executors?.(runtime, node.boot) ?? []) node.addExecutor(executor);
-  await feed.start();
+  // Nobody subscribes at a mere node: it need not read what all others write.
+  if (options.role !== "node") await feed.start();
   await node.start();
   return {
     runtime,

@@ -164,7 +164,7 @@ export class GroupLoop {
     this.#oversize = undefined;
     keeping.stored(seq, bytes, builder.changed);
     this.#passOver(builder);
-    for (const { address, id } of builder.aborted) env.abortWork(address, id, "settled");
+    for (const { address, id, boot } of builder.aborted) env.abortWork(address, id, boot);
     for (const { entry, id } of builder.work) this.#startWork(entry, id);
     for (const draft of builder.drafts.values()) {
       for (const [name, reminder] of draft.reminders ?? []) {

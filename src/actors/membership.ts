@@ -13,12 +13,24 @@ export interface Member {
   readonly node: string;
   /** Newest format of journal and records that it can read. */
   readonly format: number;
+  /** Absent (an older version): `all`. */
+  readonly role?: Role;
+  /** True once it hands over: no partition is placed on it any more. */
+  readonly leaving?: boolean;
+}
+
+/** `node`: partitions and agents; `gateway`: protocols only; `all`: both. */
+export type Role = "node" | "gateway" | "all";
+
+/** True for members that partitions may be placed on. */
+export function isPlaceable(member: Member): boolean {
+  return member.role !== "gateway" && member.leaving !== true;
 }
 
 interface Observed {
   readonly member: Member;
   revision: number;
-  /** Monotonic time at which this revision was first seen. */
+  /** Monotonic time since which this revision was seen unchanged, without a break. */
   since: number;
 }
 
@@ -28,7 +40,7 @@ const probePauseMs = 15;
 
 export class Membership {
   readonly #bus: Bus;
-  readonly #own: Member;
+  #own: Member;
   readonly #leaseMs: number;
   readonly #logger: Logger;
   readonly #others = new Map<string, Observed>();
@@ -37,6 +49,8 @@ export class Membership {
   #stopped = false;
   #seen = false;
   #renewedAt = 0;
+  /** Monotonic time of the last look that succeeded. */
+  #lookedAt = 0;
   /** Set while our entry was found removed and the partitions are not yet claimed again. */
   #doubtful = false;
   #onRemoved: () => Promise<void> = async () => {};
@@ -62,8 +76,9 @@ export class Membership {
       if (this.#stopped) return;
       await this.#beat().catch(() => {});
       await this.look().catch(() => {});
+      // Not awaited: taking over a large partition must not keep this node's own entry from being renewed.
       if (!this.#stopped)
-        await onTick().catch((error: unknown) => this.#logger.warn({ err: error }, "placement failed; trying again"));
+        void onTick().catch((error: unknown) => this.#logger.warn({ err: error }, "placement failed; trying again"));
       if (!this.#stopped) this.#timer = this.#bus.clock.after(this.#leaseMs / 4, () => void tick());
     };
     this.#timer = this.#bus.clock.after(this.#leaseMs / 4, () => void tick());
@@ -72,6 +87,17 @@ export class Membership {
   /** All that are thought to be alive, this node included. */
   get members(): Member[] {
     return [this.#own, ...[...this.#others.values()].map((o) => o.member)];
+  }
+
+  /** Boots that partitions may be placed on. */
+  get placeable(): string[] {
+    return this.members.filter(isPlaceable).map((m) => m.boot);
+  }
+
+  /** From now on the others place nothing here; this node stays a member until `stop`. */
+  async leave(): Promise<void> {
+    this.#own = { ...this.#own, leaving: true };
+    await this.#beat().catch(() => {});
   }
 
   /** True while this node's own lease stands by its own clock: it may answer from memory. */
@@ -121,6 +147,9 @@ export class Membership {
     const { registry, clock } = this.#bus;
     const entries = await registry.list("member");
     const now = clock.monotonic();
+    // After a time without sight (NATS away, this process frozen) an unchanged entry says nothing yet.
+    const blind = now - this.#lookedAt > this.#leaseMs / 2;
+    this.#lookedAt = now;
     const present = new Set<string>();
     const doubtful: Observed[] = [];
     for (const entry of entries) {
@@ -132,6 +161,9 @@ export class Membership {
         const fresh = { member, revision: entry.revision, since: now };
         this.#others.set(member.boot, fresh);
         if (known === undefined) doubtful.push(fresh);
+      } else if (blind) {
+        known.since = now;
+        doubtful.push(known);
       } else if (now - known.since > this.#leaseMs / 2) {
         doubtful.push(known);
       }

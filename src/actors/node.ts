@@ -7,12 +7,14 @@ import type { Bus } from "../bus/bus.ts";
 import { type Codec, FORMAT_VERSION, pack, unpack } from "../bus/codec.ts";
 import type { RegistryEntry } from "../bus/registry.ts";
 import type { WireSubscription } from "../bus/wire.ts";
+import { type Address, rootOf } from "../machines/address.ts";
 import type { ActorDefinition } from "../machines/definition.ts";
 import type { NumberedLetter } from "./channels.ts";
 import type { StoredEvent } from "./client.ts";
+import { abortElsewhere, askCustody, holding, serveCustody } from "./custody.ts";
 import { answerDoor, deliverOverWire, serveMail } from "./doors.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
-import { Membership } from "./membership.ts";
+import { Membership, type Role } from "./membership.ts";
 import { Partition } from "./partition.ts";
 import { isOutage } from "./partition-environment.ts";
 import { ownerOf, partitionOf } from "./placement.ts";
@@ -26,6 +28,8 @@ export interface NodeOptions {
   readonly settings: RuntimeSettings;
   readonly logger: Logger;
   readonly name: string;
+  /** Default `all`. A gateway owns no partitions. */
+  readonly role?: Role;
   announce(events: readonly StoredEvent[]): void;
 }
 
@@ -41,13 +45,15 @@ export class Node {
   readonly #leases = new Map<number, number>();
   readonly #subscriptions = new Map<number, WireSubscription[]>();
   #placing: Promise<void> | undefined;
+  /** Something changed during the pass under way. */
+  #again = false;
   #stopping = false;
 
   constructor(options: NodeOptions) {
     this.#options = options;
     this.boot = options.bus.random.id();
     this.#steppers = new Map(options.definitions.map((d) => [d.type, new Stepper(d)]));
-    const own = { boot: this.boot, node: options.name, format: FORMAT_VERSION };
+    const own = { boot: this.boot, node: options.name, format: FORMAT_VERSION, role: options.role ?? "all" };
     this.membership = new Membership(options.bus, own, options.settings.leaseMs, options.logger);
   }
 
@@ -65,33 +71,56 @@ export class Node {
 
   /** Joins and takes its partitions; resolves when those that were free are served. */
   async start(): Promise<void> {
+    const { wire } = this.#options.bus;
+    const owns = ({ key }: Address) => this.partitions.get(partitionOf(rootOf(key), this.count))?.phase === "serving";
+    serveCustody(wire, { boot: this.boot, executors: () => this.executors(), owns });
     await this.membership.start(
       () => this.place(),
       () => this.#reclaim(),
     );
+    wire.subscribe(placementSubject, (m) => {
+      if (unpack(m.bytes) !== this.boot) this.#lookAgain();
+    });
+    await wire.flush();
+    this.#tellOthers();
     await this.place();
   }
 
-  /** True when every partition is served by somebody and ours by us. */
+  /** The partitions that should be here are here and served; none needs to be on a gateway. */
   get ready(): boolean {
-    const { members } = this.membership;
+    const { placeable } = this.membership;
     for (let p = 0; p < this.count; p++) {
-      const mine =
-        ownerOf(
-          p,
-          members.map((m) => m.boot),
-        ) === this.boot;
+      const mine = ownerOf(p, placeable) === this.boot;
       if (mine && this.partitions.get(p)?.phase !== "serving") return false;
     }
-    return true;
+    return !this.#stopping;
+  }
+
+  get role(): Role {
+    return this.#options.role ?? "all";
   }
 
   /** Takes what is ours and free, gives back what is another's. One pass at a time. */
   place(): Promise<void> {
     this.#placing ??= this.#place().finally(() => {
       this.#placing = undefined;
+      if (!this.#again) return;
+      this.#again = false;
+      this.#lookAgain();
     });
     return this.#placing;
+  }
+
+  /** Somebody joined, let go or took: no need to wait for the next beat. */
+  #lookAgain(): void {
+    if (this.#stopping) return;
+    if (this.#placing === undefined) this.place().catch(() => {});
+    else this.#again = true;
+  }
+
+  /** Tells the other nodes to look; who misses it sees the same at its next beat. */
+  #tellOthers(): void {
+    this.#options.bus.wire.publish(placementSubject, pack(this.boot));
   }
 
   async #place(): Promise<void> {
@@ -99,17 +128,24 @@ export class Node {
     // Leases first, members after: whoever claims a lease again has entered itself before.
     const leases = new Map((await this.#options.bus.registry.list("lease")).map((e) => [e.key, e]));
     await this.membership.look();
+    for (const partition of this.partitions.values()) void partition.review().catch(() => {});
     const boots = this.membership.members.map((m) => m.boot);
+    const { placeable } = this.membership;
     const opening: Promise<void>[] = [];
-    let released = false;
+    // One at a time, and only while all others have an owner: a wave never leaves many partitions between owners.
+    let mayRelease = true;
     for (let p = 0; p < this.count; p++) {
-      const wanted = ownerOf(p, boots);
-      if (this.partitions.get(p)?.phase === "serving" && holderOf(leases.get(leaseKey(p))) !== this.boot) {
+      const holder = holderOf(leases.get(leaseKey(p)));
+      if (holder === undefined || !boots.includes(holder)) mayRelease = false;
+    }
+    for (let p = 0; p < this.count; p++) {
+      const lease = leases.get(leaseKey(p));
+      const wanted = ownerOf(p, placeable);
+      if (this.partitions.get(p)?.phase === "serving" && holderOf(lease) !== this.boot) {
         this.partitions.get(p)?.abandon();
         this.#forget(p);
       }
       const held = this.partitions.has(p);
-      const lease = leases.get(leaseKey(p));
       if (wanted === this.boot && !held && !this.faults.has(p)) {
         const holder = holderOf(lease);
         if (holder !== undefined && holder !== this.boot && boots.includes(holder)) continue;
@@ -117,10 +153,10 @@ export class Node {
       } else if (!held && wanted !== this.boot && lease !== undefined && holderOf(lease) === this.boot) {
         // Left over from a loss, or from a write whose answer was lost: the wanted owner waits for it.
         await this.#options.bus.registry.remove(lease.key, lease.revision);
-      } else if (held && wanted !== this.boot && wanted !== undefined && !released) {
-        // One at a time, so that a joining node never finds many partitions between owners.
-        released = true;
+      } else if (held && wanted !== this.boot && wanted !== undefined && mayRelease) {
+        mayRelease = false;
         await this.#release(p);
+        this.#tellOthers();
       }
     }
     await Promise.all(opening);
@@ -144,9 +180,12 @@ export class Node {
       logger: this.#options.logger,
       partitionOf: (root) => partitionOf(root, this.count),
       startWork: (work) => this.#startWork(work),
-      abortWork: (address, id, reason) => {
-        for (const executor of this.#executors.values()) executor.abort(address, id, reason);
+      abortWork: (address, id, boot) => {
+        if (boot !== this.boot) abortElsewhere(this.#options.bus.wire, boot, { address, id });
+        for (const executor of this.#executors.values()) executor.abort(address, id, "settled");
       },
+      holdsWork: (address, id) => holding(this.executors(), { address, id }) !== undefined,
+      askCustody: (boot, names) => askCustody(this.#options.bus.wire, boot, names),
       deliverMail: (to, from, letters) => this.deliverMail(to, from, letters),
       announce: this.#options.announce,
       confirmLease: async () => {
@@ -165,7 +204,9 @@ export class Node {
       this.#stopped(p, isOutage(error) ? "lost" : (error as Error));
       return;
     }
-    if (partition.phase === "serving") this.#listen(p, partition);
+    if (partition.phase !== "serving") return;
+    this.#listen(p, partition);
+    this.#tellOthers();
   }
 
   /** After this node was thought gone: a lease that cannot be renewed at its known revision is another's. */
@@ -229,15 +270,36 @@ export class Node {
     if (revision !== undefined) await this.#options.bus.registry.remove(leaseKey(p), revision).catch(() => {});
   }
 
-  /** Hands everything over: work drained, partitions flushed and released. */
+  /**
+   * Hands everything over: first the partitions, one after the other, to those who can take them (running work
+   * goes on and reports to them), then running work is given its time, then the rest goes at once.
+   */
   async stop(drainMs: number): Promise<void> {
+    const { clock } = this.#options.bus;
+    const deadline = clock.monotonic() + drainMs;
+    if (drainMs > 0 && this.partitions.size > 0) await this.#handOver(deadline);
     this.#stopping = true;
     await this.#placing?.catch(() => {});
-    await Promise.all(this.executors().map((e) => e.drain(drainMs)));
+    await Promise.all(this.executors().map((e) => e.drain(Math.max(0, deadline - clock.monotonic()))));
     await Promise.all([...this.partitions.keys()].map((p) => this.#release(p)));
     await this.membership.stop();
+    this.#tellOthers();
+  }
+
+  async #handOver(deadline: number): Promise<void> {
+    const { clock } = this.#options.bus;
+    await this.membership.leave();
+    this.#tellOthers();
+    while (this.partitions.size > 0 && this.membership.placeable.length > 0 && clock.monotonic() < deadline) {
+      await this.place().catch(() => {});
+      if (this.partitions.size > 0) await clock.sleep(handOverPauseMs);
+    }
   }
 }
+
+/** Says that leases or members changed. */
+const placementSubject = "cluster.placement";
+const handOverPauseMs = 20;
 
 function holderOf(lease: RegistryEntry | undefined): string | undefined {
   return lease === undefined ? undefined : (unpack(lease.value) as string);

@@ -5,6 +5,7 @@ import type { Address } from "../machines/address.ts";
 import { TroupeError } from "../machines/errors.ts";
 import type { NumberedLetter } from "./channels.ts";
 import type { StoredEvent } from "./client.ts";
+import type { WorkName } from "./custody.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
 import type { Stepper } from "./step.ts";
 import type { Work } from "./work.ts";
@@ -18,7 +19,10 @@ export interface PartitionEnvironment {
   readonly logger: Logger;
   partitionOf(root: string): number;
   startWork(work: Work): void;
-  abortWork(address: Address, id: string, reason: string): void;
+  /** The work is settled; `boot`: the process that was given it. */
+  abortWork(address: Address, id: string, boot: string): void;
+  holdsWork(address: Address, id: string): boolean;
+  askCustody(boot: string, names: readonly WorkName[]): Promise<readonly WorkName[] | null>;
   /** Hands letters to the owner of a partition; resolves with the number up to which it has applied them. */
   deliverMail(to: number, from: number, letters: readonly NumberedLetter[]): Promise<number>;
   /** Events of a stored group, for live listeners. */

@@ -6,7 +6,7 @@ import type { Address } from "../machines/address.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { Activation } from "./activation.ts";
 import type { NumberedLetter } from "./channels.ts";
-import type { Answer, HistoryPage } from "./client.ts";
+import type { Answer, HistoryPage, PartitionStatus } from "./client.ts";
 import { Flusher } from "./flusher.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { type AskItem, Inbox } from "./inbox.ts";
@@ -73,7 +73,14 @@ export class Partition {
     this.#mail = new MailPump(state, bus.clock, env.deliverMail, shared.stopped, bus.journal.payloadBytesMax);
     this.#keeping = new Housekeeping({ ...shared, flusher: this.#flusher, bus, settings });
     const parts = { state, inbox, loader: this.#loader, reminders: this.#reminders };
-    this.#activation = new Activation({ ...shared, ...parts, boot, isLive: env.isLive });
+    this.#activation = new Activation({
+      ...shared,
+      ...parts,
+      boot,
+      isLive: env.isLive,
+      holdsWork: env.holdsWork,
+      askCustody: env.askCustody,
+    });
     this.#loop = new GroupLoop({
       ...parts,
       env,
@@ -119,9 +126,9 @@ export class Partition {
     this.#completed = completeIndex(
       env,
       (address) => this.#activation.load(address),
-      ({ address, reminders, lostWork }) => {
+      ({ address, reminders, hasWork }) => {
         for (const [name, at, arming] of reminders) this.#reminders.add({ at, address, name, arming });
-        if (lostWork) void this.#activation.load(address);
+        if (hasWork) void this.#activation.load(address);
       },
     ).then(
       () => this.#loop.wake(),
@@ -207,6 +214,28 @@ export class Partition {
     });
   }
 
+  /** Looks after work that other processes run for this partition's actors. */
+  async review(): Promise<void> {
+    if (this.phase === "serving") await this.#activation.review();
+  }
+
+  /** For the cluster's status. */
+  status(): PartitionStatus {
+    const { state } = this;
+    return {
+      partition: this.number,
+      state: this.phase,
+      node: this.#env.boot,
+      epoch: state.epoch,
+      lastSeq: state.seq,
+      actors: state.listing.size,
+      dirty: state.dirtyEntries.size,
+      lag: Math.max(0, state.seq - state.floor),
+      waiting: this.#inbox.size,
+      mail: state.channels.backlogTotal,
+    };
+  }
+
   /** Finishes the group under way, writes what is dirty, and lets go. */
   async close(): Promise<void> {
     if (this.phase === "serving") {
@@ -224,6 +253,7 @@ export class Partition {
     this.#stop();
   }
 
+  /** Work that was given out goes on: it reports to the next owner, which asks after it (custody.ts). */
   #stop(): void {
     if (this.phase === "stopped") return;
     this.phase = "stopped";
@@ -231,11 +261,6 @@ export class Partition {
     this.#keeping.stop();
     for (const item of [...this.#inbox.clear(), ...this.#activation.clear()]) {
       if (item.kind === "ask") item.fail(moved(this.number));
-    }
-    for (const entry of this.state.entries.values()) {
-      for (const id of entry.work?.keys() ?? []) {
-        this.#env.abortWork(entry.address, id, "the partition moved to another node");
-      }
     }
   }
 

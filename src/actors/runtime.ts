@@ -11,14 +11,17 @@ import { Awaited } from "./awaited.ts";
 import type {
   Answer,
   AskOptions,
+  ClusterStatus,
   Feed,
   HistoryPage,
   LargeValues,
   ListPage,
   ListQuery,
+  Readiness,
   Runtime,
   RuntimeStatus,
 } from "./client.ts";
+import { Cluster } from "./cluster.ts";
 import { type DoorAnswer, type DoorRequest, knock, knockOverWire } from "./doors.ts";
 import { limits } from "./limits.ts";
 import { comparePlaces, type Place, type Row } from "./listing.ts";
@@ -42,12 +45,14 @@ export class TroupeRuntime implements Runtime {
   readonly values: LargeValues;
   readonly #parts: RuntimeParts;
   readonly #awaited: Awaited;
+  readonly #cluster: Cluster;
 
   constructor(parts: RuntimeParts) {
     this.#parts = parts;
     this.feed = parts.feed;
     this.values = parts.values;
     this.#awaited = new Awaited(parts.node.boot, parts.bus.clock);
+    this.#cluster = new Cluster(parts.node, parts.bus.wire, parts.bus.clock);
   }
 
   ask(to: Address, command: Command, options: AskOptions = {}): Promise<Answer> {
@@ -61,10 +66,12 @@ export class TroupeRuntime implements Runtime {
     return new Promise((resolve, reject) => {
       const id = this.#awaited.begin(timeoutMs, () =>
         reject(
-          new TroupeError(
-            "timed_out",
-            `No answer to ${command.type} within ${timeoutMs} ms; it may still take effect.`,
-          ),
+          this.#parts.bus.wire.connected
+            ? new TroupeError(
+                "timed_out",
+                `No answer to ${command.type} within ${timeoutMs} ms; it may still take effect.`,
+              )
+            : away("it may still take effect"),
         ),
       );
       const end = (finish: () => void) => {
@@ -150,6 +157,14 @@ export class TroupeRuntime implements Runtime {
     };
   }
 
+  cluster(): Promise<ClusterStatus> {
+    return this.#cluster.status();
+  }
+
+  readiness(): Promise<Readiness> {
+    return this.#cluster.readiness();
+  }
+
   async secret(name: string): Promise<Uint8Array> {
     const { registry, random } = this.#parts.bus;
     const key = `secret.${name}`;
@@ -177,23 +192,30 @@ export class TroupeRuntime implements Runtime {
   async #tryPartition(p: number, request: DoorRequest, timeoutMs: number): Promise<DoorAnswer> {
     const { node, bus } = this.#parts;
     const deadline = bus.clock.monotonic() + timeoutMs;
+    let outcome = "nothing was done";
     for (;;) {
       try {
         const local = node.partitions.get(p);
+        if (!bus.wire.connected) throw away(outcome);
         if (local?.phase === "serving") return await knock(local, request);
-        const fault = node.faults.get(p);
-        if (fault !== undefined)
-          throw new TroupeError("internal", `Partition ${p} is stopped: its store needs an operator.`);
+        if (local !== undefined) throw new TroupeError("unavailable", `Partition ${p} is being taken over.`);
         const left = deadline - bus.clock.monotonic();
-        if (local === undefined) return await knockOverWire(bus.wire, p, request, Math.max(1, Math.min(left, 2000)));
-        throw new TroupeError("unavailable", `Partition ${p} is being taken over.`);
+        return await knockOverWire(bus.wire, p, request, Math.max(1, Math.min(left, 2000)));
       } catch (error) {
         const again = error instanceof TroupeError && ["moved", "unavailable", "timed_out"].includes(error.code);
+        if (again && error.code !== "unavailable") outcome = "it may still take effect";
+        if (again && error.code === "unavailable" && bus.wire.connected && node.faults.has(p))
+          throw new TroupeError("internal", `Partition ${p} is stopped: its store needs an operator.`);
         if (!again || bus.clock.monotonic() + retryMs >= deadline) throw error;
         await bus.clock.sleep(retryMs);
       }
     }
   }
+}
+
+/** 503, not 504: what is wrong is known. */
+function away(outcome: string): TroupeError {
+  return new TroupeError("unavailable", `The NATS server cannot be reached; ${outcome}.`, { reason: "nats_away" });
 }
 
 function checkAddress(a: Address): void {

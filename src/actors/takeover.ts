@@ -186,7 +186,7 @@ export async function ownerAtEnd(bus: Bus, codec: Codec, state: PartitionState, 
 export interface PassiveActor {
   readonly address: Address;
   readonly reminders: readonly (readonly [name: string, at: number, arming: number])[];
-  readonly lostWork: boolean;
+  readonly hasWork: boolean;
 }
 
 /**
@@ -214,7 +214,7 @@ export async function completeIndex(
     onPassive({
       address,
       reminders: record.reminders.map(([n, at, arming]) => [n, at, arming] as const),
-      lostWork: record.work.some(([, , , boot]) => boot !== env.boot),
+      hasWork: record.work.length > 0,
     });
   }
   for await (const found of bus.records.scan(state.partition, names.histories)) {

@@ -20,7 +20,9 @@ export interface Executor {
   readonly kind: string;
   /** Takes the work; must not throw and not block. */
   start(work: Work): void;
-  /** The actor settled it or the partition is lost: stop, report nothing more. Unknown work: nothing. */
+  /** Whether the work is here: begun, still waiting for its turn, or (undefined) not. */
+  holds(address: Address, id: string): "running" | "waiting" | undefined;
+  /** The actor settled it, or takes it back: stop, report nothing more. Unknown work: nothing. */
   abort(address: Address, id: string, reason: string): void;
   /** Gives running work up to `graceMs` to finish, then aborts it. */
   drain(graceMs: number): Promise<void>;

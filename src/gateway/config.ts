@@ -63,6 +63,8 @@ export interface GatewayConfig {
   readonly publicUrl?: string | undefined;
   /** None: loopback only, and every caller is `local` with every scope. */
   readonly apiKeys?: readonly ApiKey[];
+  /** `health`: only /healthz and /readyz, to everybody. Default `all`. */
+  readonly surface?: "all" | "health";
   /** Shown in `GET /` and in the OpenAPI document. */
   readonly version: string;
   readonly limits?: Partial<GatewayLimits>;

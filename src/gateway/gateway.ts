@@ -39,10 +39,14 @@ export interface Gateway {
   close(graceMs: number): Promise<void>;
 }
 
+/** Open to everybody, and without a word about what is stored. */
+const healthNames = new Set(["system.live", "system.ready"]);
+
 /** Throws `invalid_input` when an address beyond loopback would be served without credentials. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { runtime, config, clock, logger } = options;
-  requireProtection(config);
+  const health = config.surface === "health";
+  if (!health) requireProtection(config);
   const services: Services = {
     runtime,
     clock,
@@ -61,15 +65,15 @@ export function createGateway(options: GatewayOptions): Gateway {
     (document ??= JSON.stringify(openApiDocument(operations, config.version, publicUrl ?? "/")));
   const handler = new Handler({
     services,
-    router: new Router(operations),
+    router: new Router(health ? operations.filter(({ name }) => healthNames.has(name)) : operations),
     authenticator,
-    docs: new Docs(),
+    docs: health ? undefined : new Docs(),
     openapi,
     publicUrl,
   });
   const sockets = new SocketServer({ services, operations, authenticator, publicUrl });
   const app = newApp();
-  sockets.attach(app, "/v1/ws");
+  if (!health) sockets.attach(app, "/v1/ws");
   app.any("/*", (res, req) => handler.handle(res, copyHead(req)));
   let listener: us_listen_socket | undefined;
   let port = 0;

@@ -14,7 +14,7 @@ import { createMemoryBus, type MemoryBus } from "../../src/bus/memory/bus.ts";
 import { MemoryClock } from "../../src/bus/memory/clock.ts";
 import type { Fault, FaultCall } from "../../src/bus/memory/faults.ts";
 import { MemoryStore } from "../../src/bus/memory/store.ts";
-import type { Address } from "../../src/machines/address.ts";
+import { type Address, formatAddress } from "../../src/machines/address.ts";
 import type { ActorDefinition } from "../../src/machines/definition.ts";
 import type { Json } from "../../src/machines/effects.ts";
 import { counter } from "./counter.ts";
@@ -49,6 +49,11 @@ export class Notebook implements Executor {
   }
   start(work: Work): void {
     this.started.push(work);
+  }
+  /** What it was given and not told to stop runs on. */
+  holds(address: Address, id: string): "running" | undefined {
+    const given = this.started.some((w) => w.id === id && formatAddress(w.address) === formatAddress(address));
+    return given && !this.aborted.some((text) => text.startsWith(`${id}: `)) ? "running" : undefined;
   }
   abort(_address: Address, id: string, reason: string): void {
     this.aborted.push(`${id}: ${reason}`);

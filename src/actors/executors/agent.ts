@@ -89,6 +89,12 @@ export class AgentExecutor implements Executor {
     else this.#admit(host, job);
   }
 
+  holds(address: Address, id: string): "running" | "waiting" | undefined {
+    const job = this.#jobs.get(jobKey(address, id));
+    if (job === undefined) return undefined;
+    return job.reporter === undefined ? "waiting" : "running";
+  }
+
   abort(address: Address, id: string, reason: string): void {
     const job = this.#jobs.get(jobKey(address, id));
     if (job !== undefined) this.#stop(job, reason);

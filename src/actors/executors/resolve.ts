@@ -55,6 +55,12 @@ export class ResolveExecutor implements Executor {
     this.#next();
   }
 
+  holds(address: Address, id: string): "running" | "waiting" | undefined {
+    const job = this.#jobs.get(jobKey(address, id));
+    if (job === undefined) return undefined;
+    return job.ticket === undefined ? "running" : "waiting";
+  }
+
   abort(address: Address, id: string, reason: string): void {
     const job = this.#jobs.get(jobKey(address, id));
     if (job === undefined) return;

@@ -22,7 +22,8 @@ export interface HandlerOptions {
   readonly services: Services;
   readonly router: Router;
   readonly authenticator: Authenticator;
-  readonly docs: Docs;
+  /** Absent: no documentation is served. */
+  readonly docs: Docs | undefined;
   readonly openapi: () => string;
   readonly publicUrl: string | undefined;
 }
@@ -77,11 +78,13 @@ export class Handler {
       exchange.closing = true;
       throw new TroupeError("unavailable", "This node is stopping");
     }
-    if (!this.options.authenticator.closed) {
+    if (!this.options.authenticator.closed && this.options.docs !== undefined) {
       requireLoopbackHost(head.host);
       if (!["GET", "HEAD", "OPTIONS"].includes(head.method)) requireSameOrigin(head.origin, head.host);
     }
-    if (head.path === "/openapi.json" || head.path === "/docs" || head.path.startsWith("/docs/")) this.static(exchange);
+    const { docs } = this.options;
+    const documented = head.path === "/openapi.json" || head.path === "/docs" || head.path.startsWith("/docs/");
+    if (docs !== undefined && documented) this.static(exchange, docs);
     else this.operate(res, exchange);
   }
 
@@ -107,7 +110,7 @@ export class Handler {
     this.fail(exchange, error, [["allow", allow]]);
   }
 
-  private static(exchange: Exchange): void {
+  private static(exchange: Exchange, docs: Docs): void {
     const { method, path } = exchange.head;
     const allow = "GET, HEAD, OPTIONS";
     if (method === "OPTIONS") exchange.send(204, [["allow", allow]], "");
@@ -115,7 +118,7 @@ export class Handler {
     else if (path === "/openapi.json") {
       exchange.send(200, [["content-type", "application/json; charset=utf-8"]], this.options.openapi());
     } else {
-      this.options.docs.find(path).then(
+      docs.find(path).then(
         (file) => {
           if (file === null) this.fail(exchange, new TroupeError("not_found", `There is nothing at ${path}`));
           else exchange.send(200, file.headers, file.body);

@@ -25,6 +25,11 @@ export interface TakeoverEnvironment {
   stopped(): boolean;
 }
 
+/** The journal itself is not a chain: nobody may go on from it. */
+export class JournalFault extends Error {
+  override readonly name = "JournalFault";
+}
+
 type DecodedGroup = Group & { readonly checksum: string; readonly seq: number };
 
 /** Bytes of the tail, for the replay window's accounting. */
@@ -40,7 +45,17 @@ export async function takeOver(env: TakeoverEnvironment): Promise<Taken | "stopp
   let tailBytes = 0;
   for (;;) {
     const last = await env.bus.journal.last(state.partition);
-    if (last !== null) tailBytes += await readTail(env, tail, last);
+    try {
+      if (last !== null) tailBytes += await readTail(env, tail, last);
+    } catch (error) {
+      if (!(error instanceof StoreFault)) throw error;
+      // Another owner may have gone on, and trimmed, while this read: a fault is what stays when the end does.
+      const now = await env.bus.journal.last(state.partition);
+      if (now?.seq === last?.seq) throw new JournalFault(error.message);
+      tail.length = 0;
+      tailBytes = 0;
+      continue;
+    }
     const done = await enterEpoch(env, tail);
     if (done === "stopped") return "stopped";
     if (done === "entered") break;
@@ -59,7 +74,7 @@ async function readTail(env: TakeoverEnvironment, tail: DecodedGroup[], last: Jo
   let bytes = 0;
   for await (const message of bus.journal.read(state.partition, from, last.seq)) {
     const group = message.seq === last.seq ? lastGroup : decode(codec, message);
-    checkChain(state.partition, tail.at(-1), group);
+    checkChain(state.partition, tail.at(-1), group, from);
     tail.push(group);
     bytes += message.bytes.length;
   }
@@ -81,9 +96,14 @@ function decode(codec: Codec, message: JournalMessage): DecodedGroup {
   return Object.assign(group, { seq: message.seq });
 }
 
-function checkChain(partition: number, before: DecodedGroup | undefined, group: DecodedGroup): void {
-  if (before === undefined) return;
+function checkChain(partition: number, before: DecodedGroup | undefined, group: DecodedGroup, from: number): void {
   const { body } = group;
+  if (before === undefined) {
+    if (body.prevSeq < from) return;
+    throw new StoreFault(
+      `Partition ${partition}: group ${group.number} at ${group.seq} follows one at ${body.prevSeq} that is not there, though nothing from ${from} on may be missing.`,
+    );
+  }
   if (group.number === before.number + 1 && body.prevSeq === before.seq && body.prevChecksum === before.checksum)
     return;
   throw new StoreFault(

@@ -173,8 +173,9 @@ export class RecordsCheck {
 
   #checkEvents(root: string, events: readonly PackedEvent[], first: number, place: string): void {
     this.events += events.length;
-    events.forEach(([no, type, key], i) => {
-      this.#named.add(`${type}/${key}`);
+    events.forEach(([no, type, key, , name], i) => {
+      // A dead letter may have been for nobody.
+      if (name !== "dead_lettered") this.#named.add(`${type}/${key}`);
       if (rootOf(key) !== root)
         this.#env.problems.add(place, "contradiction", `Event ${no} is of ${type}/${key}, which has another root.`);
       if (no !== first + i)

@@ -70,11 +70,7 @@ function createLog(config: Config): Log {
 }
 
 async function bringUp(config: Config, log: Log, version: string, started: Started): Promise<void> {
-  if (serverBuild() === "fallback") {
-    process.stderr.write(
-      "note: no native uWebSockets.js for this Node version; slower JavaScript is used. Get the official build: npm install uNetworking/uWebSockets.js#v20.30.0 (see the README)\n",
-    );
-  }
+  requireNativeServer();
   const server = await ensureServer(config, log);
   started.push({ what: "nats-server", stop: () => server.stop() });
   const bus = await connectNats(natsOptions(config, server, log));
@@ -87,6 +83,15 @@ async function bringUp(config: Config, log: Log, version: string, started: Start
   else started.push(close);
   const at = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${gateway.port}`;
   process.stdout.write(`${banner(version, at, config, server, bus)}\n`);
+}
+
+/** The package's JavaScript stand-in lacks what the gateway needs (streams, upgrades): better no start than half of one. */
+function requireNativeServer(): void {
+  if (serverBuild() === "native") return;
+  throw new TroupeError(
+    "precondition_failed",
+    `the installed uWebSockets.js has no binary for Node ${process.versions.node}. Use Node 20, or on Node 22, 24 or 26 install the official build: npm install --no-save uNetworking/uWebSockets.js#v20.67.0`,
+  );
 }
 
 function banner(version: string, at: string, config: Config, server: NatsServer, bus: NatsBus): string {

@@ -8,9 +8,10 @@ import type { Codec } from "../bus/codec.ts";
 import type { Follower, JournalMessage } from "../bus/journal.ts";
 import type { Feed, FeedEvent } from "./client.ts";
 import { decodeCursor, encodeCursor, type FeedPosition } from "./cursor.ts";
-import { decodeHead, type GroupHead } from "./group.ts";
+import { decodeHead } from "./group.ts";
 import type { Logger } from "./limits.ts";
 import { matches, parsePattern, subjectOf } from "./pattern.ts";
+import { type Announced, RecentMessages } from "./recent.ts";
 import { readStretch, requireWindow } from "./replay.ts";
 
 interface Listener {
@@ -47,6 +48,7 @@ export class JournalFeed implements Feed {
   readonly #followers: Follower[] = [];
   readonly #listeners = new Set<Listener>();
   readonly #taps = new Set<Tap>();
+  readonly #recent = new RecentMessages();
   readonly #waiting: { stream: number; seq: number; resolve: () => void }[] = [];
 
   constructor(bus: Bus, codec: Codec, logger: Logger) {
@@ -101,7 +103,7 @@ export class JournalFeed implements Feed {
   #onMessage(stream: number, message: JournalMessage): void {
     if (this.#listeners.size > 0) {
       try {
-        this.#deliver(stream, message, this.#listeners, this.#positions, 0);
+        this.#deliver(stream, this.#announced(stream, message), this.#listeners, this.#positions, 0);
       } catch (error) {
         this.#logger.error(
           { stream, seq: message.seq, err: error },
@@ -119,35 +121,35 @@ export class JournalFeed implements Feed {
     }
   }
 
+  /** A message's events; decoded once for all who read it while it is recent. */
+  #announced(stream: number, message: JournalMessage): Announced {
+    const known = this.#recent.get(stream, message.seq);
+    if (known !== undefined) return known;
+    const events = decodeHead(this.#codec, message.bytes).events.map((event) => {
+      const subject = subjectOf(event);
+      return { event, subject, tokens: subject.split(".") };
+    });
+    const announced = { seq: message.seq, events };
+    this.#recent.keep(stream, announced, message.bytes.byteLength);
+    return announced;
+  }
+
   /** Gives a message's events to the listeners; the cursor of the last event has passed the whole message. */
   #deliver(
     stream: number,
-    message: JournalMessage,
+    { seq, events }: Announced,
     listeners: Iterable<Listener>,
     positions: readonly number[],
     skip: number,
   ): void {
-    const head = decodeHead(this.#codec, message.bytes);
-    for (let i = skip; i < head.events.length; i++)
-      this.#deliverOne(stream, message.seq, head, i, listeners, positions);
-  }
-
-  #deliverOne(
-    stream: number,
-    seq: number,
-    head: GroupHead,
-    i: number,
-    listeners: Iterable<Listener>,
-    positions: readonly number[],
-  ): void {
-    const event = head.events[i] as GroupHead["events"][number];
-    const subject = subjectOf(event);
-    const tokens = subject.split(".");
-    let full: FeedEvent | undefined;
-    for (const listener of listeners) {
-      if (listener.signal.aborted || !matches(listener.tokens, tokens)) continue;
-      full ??= { ...event, subject, cursor: this.#cursorAfter(stream, seq, i, head.events.length, positions) };
-      listener.onEvent(full);
+    for (let i = skip; i < events.length; i++) {
+      const { event, subject, tokens } = events[i] as Announced["events"][number];
+      let full: FeedEvent | undefined;
+      for (const listener of listeners) {
+        if (listener.signal.aborted || !matches(listener.tokens, tokens)) continue;
+        full ??= { ...event, subject, cursor: this.#cursorAfter(stream, seq, i, events.length, positions) };
+        listener.onEvent(full);
+      }
     }
   }
 
@@ -163,8 +165,8 @@ export class JournalFeed implements Feed {
    */
   async #catchUp(listener: Listener, from: FeedPosition, join: () => void): Promise<void> {
     const { signal } = listener;
-    await requireWindow(this.#bus.journal, this.#codec, from);
     const positions = [...from.streams];
+    if (!this.#holds(positions)) await requireWindow(this.#bus.journal, this.#codec, from);
     const rest = { stream: from.stream, skip: from.skip };
     while (!signal.aborted) {
       const tap: Tap = { messages: [], bytes: 0, full: false };
@@ -177,7 +179,8 @@ export class JournalFeed implements Feed {
         await Promise.all(positions.map((seq, stream) => this.#reach(stream, seq, signal)));
         if (tap.full) continue;
         for (const { stream, message } of tap.messages) {
-          if (message.seq > (positions[stream] ?? 0)) this.#give(listener, stream, message, positions, rest);
+          if (message.seq <= (positions[stream] ?? 0)) continue;
+          this.#give(listener, stream, this.#announced(stream, message), positions, rest);
         }
         if (!signal.aborted) join();
         return;
@@ -187,6 +190,14 @@ export class JournalFeed implements Feed {
     }
   }
 
+  /** True when what comes next after the positions is in memory, or nothing has come after them. */
+  #holds(positions: readonly number[]): boolean {
+    return positions.every(
+      (p, stream) => p === this.#positions[stream] || this.#recent.get(stream, p + 1) !== undefined,
+    );
+  }
+
+  /** From memory as far as that goes, then from the journal. */
   async #giveStored(
     listener: Listener,
     stream: number,
@@ -195,20 +206,27 @@ export class JournalFeed implements Feed {
     rest: Rest,
   ): Promise<void> {
     const { journal } = this.#bus;
-    if ((positions[stream] ?? 0) >= target) return;
-    for await (const message of readStretch(journal, stream, (positions[stream] ?? 0) + 1, target, listener.signal)) {
+    const { signal } = listener;
+    for (let next = (positions[stream] ?? 0) + 1; next <= target && !signal.aborted; next++) {
+      const known = this.#recent.get(stream, next);
+      if (known === undefined) break;
+      this.#give(listener, stream, known, positions, rest);
+    }
+    const from = (positions[stream] ?? 0) + 1;
+    if (from > target || signal.aborted) return;
+    for await (const message of readStretch(journal, stream, from, target, signal)) {
       if (message.seq > (positions[stream] ?? 0) + 1) {
         // Sequences have no gaps but trimmed ones: the window may have passed this reader.
         await requireWindow(journal, this.#codec, { streams: positions, stream: 0, skip: 0 });
       }
-      if (listener.signal.aborted) return;
-      this.#give(listener, stream, message, positions, rest);
+      if (signal.aborted) return;
+      this.#give(listener, stream, this.#announced(stream, message), positions, rest);
     }
-    positions[stream] = Math.max(positions[stream] ?? 0, target);
+    if (!signal.aborted) positions[stream] = Math.max(positions[stream] ?? 0, target);
   }
 
   /** One message to one listener that has not joined yet. */
-  #give(listener: Listener, stream: number, message: JournalMessage, positions: number[], rest: Rest): void {
+  #give(listener: Listener, stream: number, message: Announced, positions: number[], rest: Rest): void {
     this.#deliver(stream, message, [listener], positions, stream === rest.stream ? rest.skip : 0);
     if (stream === rest.stream) rest.skip = 0;
     positions[stream] = message.seq;

@@ -6,7 +6,7 @@ import type { Codec } from "../bus/codec.ts";
 import type { Journal, JournalMessage } from "../bus/journal.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { encodeCursor, type FeedPosition } from "./cursor.ts";
-import { decodeGroup } from "./group.ts";
+import { decodeHead } from "./group.ts";
 
 /** All messages of a stream that are left between two sequences, in order; ends early when the signal aborts. */
 export async function* readStretch(
@@ -53,7 +53,7 @@ export async function requireWindow(journal: Journal, codec: Codec, from: FeedPo
     const last = await journal.last(p);
     if (last === null) continue;
     const stream = journal.streamOf(p);
-    const { horizon } = decodeGroup(codec, last.bytes);
+    const { horizon } = decodeHead(codec, last.bytes);
     const position = from.streams[stream] ?? 0;
     if (position > (await journal.bounds(stream)).lastSeq) {
       throw new TroupeError("invalid_input", "The cursor is ahead of the journal: it is not this cluster's.");

@@ -130,26 +130,24 @@ test("a signal stops a replay midway, and one that only waits", async () => {
   before.stop();
 });
 
-test("messages trimmed while they are read end in cursor_expired, not in a gap", async () => {
+test("a cursor whose messages are trimmed ends in cursor_expired, not in a gap; from the oldest on all is there", async () => {
   await host.stop();
   host = await hostOver(bus, { replayBytes: 0, flushMs: 20 });
-  const { feed } = host.runtime;
-  const since = feed.cursor();
-  for (let i = 0; i < 10; i++) await addAll();
-  const seen: FeedEvent[] = [];
-  const replay = (from: string) => feed.follow({ pattern: "event.>", since: from, onEvent: (e) => seen.push(e) });
+  const since = host.runtime.feed.cursor();
   await expect
     .poll(
       async () => {
         await addAll();
-        return replay(since).then(
-          ({ stop }) => stop(),
-          (error: { code?: string }) => error.code,
-        );
+        return (await bus.journal.bounds(0)).firstSeq;
       },
       { timeout: 10_000 },
     )
-    .toBe("cursor_expired");
+    .toBeGreaterThan(10);
+  // A process that has the messages in memory may still tell them; a new one may not.
+  await host.stop();
+  host = await hostOver(bus, { replayBytes: 0, flushMs: 20 });
+  const replay = (from: string) =>
+    host.runtime.feed.follow({ pattern: "event.>", since: from, onEvent: () => undefined });
   const error = await replay(since).catch((thrown: unknown) => thrown);
   expect(error).toMatchObject({ code: "cursor_expired", details: { oldest: expect.any(String) } });
   (await replay((error as { details: { oldest: string } }).details.oldest)).stop();

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { pause } from "./harness.ts";
+import { fetchAll } from "./http.ts";
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type Body = { [key: string]: Json };
@@ -15,7 +16,6 @@ export interface Reply {
   readonly doubt: boolean;
 }
 
-const tryMsMax = 20_000;
 const giveUpMs = 120_000;
 const againMs = 30;
 const retryable = [429, 503, 504, 507];
@@ -29,18 +29,17 @@ export class Client {
   /** One try: null when there was no answer. */
   async once(method: string, path: string, body?: Json, key?: string): Promise<Omit<Reply, "doubt"> | null> {
     try {
-      const response = await fetch(this.base + path, {
+      const { status, body: bytes } = await fetchAll(this.base + path, {
         method,
-        signal: AbortSignal.timeout(tryMsMax),
         headers: {
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(key === undefined ? {} : { "idempotency-key": key }),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-      const text = await response.text();
-      if (response.status === 500) this.faults.push(`${method} ${path}: 500 ${text}`);
-      return { status: response.status, body: JSON.parse(text) as Body };
+      const text = bytes.toString();
+      if (status === 500) this.faults.push(`${method} ${path}: 500 ${text}`);
+      return { status, body: JSON.parse(text) as Body };
     } catch {
       return null;
     }
@@ -89,8 +88,8 @@ export class Client {
   }
 
   private async download(address: string): Promise<Buffer> {
-    const response = await fetch(new URL(address, this.base));
-    if (response.status !== 200) throw new Error(`download ${address}: ${response.status}`);
-    return Buffer.from(await response.arrayBuffer());
+    const { status, body } = await fetchAll(new URL(address, this.base));
+    if (status !== 200) throw new Error(`download ${address}: ${status}`);
+    return body;
   }
 }

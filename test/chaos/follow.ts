@@ -7,6 +7,7 @@ import { createParser } from "eventsource-parser";
 import WebSocket from "ws";
 import type { Body } from "./client.ts";
 import { pause } from "./harness.ts";
+import { open } from "./http.ts";
 
 const awayMsMax = 120_000;
 const againMs = 30;
@@ -31,8 +32,8 @@ export async function followRun(base: string, run: string, cutAfter: () => numbe
   let deadline = performance.now() + awayMsMax;
   for (let connections = 0; ; ) {
     const before = told.length;
-    const open = (): void => void connections++;
-    await readOnce(base, run, told, cutAfter(), open).catch(() => undefined);
+    const onOpen = (): void => void connections++;
+    await readOnce(base, run, told, cutAfter(), onOpen).catch(() => undefined);
     if (streamEnds.includes(told.at(-1)?.event ?? "")) return { told, connections };
     if (told.length > before) deadline = performance.now() + awayMsMax;
     if (performance.now() > deadline) throw new Error(`${run}: the stream tells nothing more for ${awayMsMax} ms`);
@@ -40,14 +41,19 @@ export async function followRun(base: string, run: string, cutAfter: () => numbe
   }
 }
 
-async function readOnce(base: string, run: string, told: Told[], eventsMax: number, open: () => void): Promise<void> {
+async function readOnce(base: string, run: string, told: Told[], eventsMax: number, onOpen: () => void): Promise<void> {
   const last = told.at(-1)?.id;
   let left = eventsMax;
-  const response = await fetch(`${base}/v1/runs/${run}/events`, {
+  const response = await open(`${base}/v1/runs/${run}/events`, {
     headers: { accept: "text/event-stream", ...(last === undefined ? {} : { "last-event-id": last }) },
+    // Longer than the server's own sign of life.
+    silenceMs: 60_000,
   });
-  if (response.status !== 200) throw new Error(String(response.status));
-  open();
+  if (response.statusCode !== 200) {
+    response.destroy();
+    throw new Error(String(response.statusCode));
+  }
+  onOpen();
   const parser = createParser({
     onEvent({ id = "", event = "", data }) {
       if (left <= 0) return;
@@ -56,8 +62,8 @@ async function readOnce(base: string, run: string, told: Told[], eventsMax: numb
     },
   });
   const decoder = new TextDecoder();
-  for await (const chunk of response.body ?? []) {
-    parser.feed(decoder.decode(chunk, { stream: true }));
+  for await (const chunk of response) {
+    parser.feed(decoder.decode(chunk as Buffer, { stream: true }));
     if (left <= 0) return;
   }
 }

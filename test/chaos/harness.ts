@@ -10,6 +10,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { fetchAll } from "./http.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const agentsFile = fileURLToPath(new URL("./agents.ts", import.meta.url));
@@ -60,7 +61,7 @@ export class Troupe {
   static async create(): Promise<Troupe> {
     const directory = await mkdtemp(join(tmpdir(), "troupe-chaos-"));
     const troupe = new Troupe(directory, join(directory, "data"), await freePort());
-    process.once("exit", () => troupe.leaveNothing());
+    for (const end of ["exit", "disconnect", "SIGTERM"]) process.once(end, () => troupe.leaveNothing());
     return troupe;
   }
 
@@ -108,8 +109,7 @@ export class Troupe {
       "/readyz",
       async () => {
         if (!this.alive) throw new Error(`troupe ended by itself:\n${this.log().slice(-4_000)}`);
-        const answer = await fetch(`${this.base}/readyz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
-        await answer?.body?.cancel();
+        const answer = await fetchAll(`${this.base}/readyz`, { silenceMs: 5_000 }).catch(() => null);
         return answer?.status === 200;
       },
       msMax,

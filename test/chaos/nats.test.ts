@@ -7,7 +7,7 @@ import type { World } from "./world.ts";
 
 const kills = Number(process.env.TROUPE_KILLS ?? 12);
 
-test("the nats-server is killed again and again", { timeout: 420_000 }, async () => {
+test("the nats-server is killed again and again", { timeout: 420_000 }, async ({ signal }) => {
   const random = seeded("kill -9 of the nats-server");
   const strike = async (troupe: Troupe, world: World): Promise<void> => {
     await troupe.ready();
@@ -15,7 +15,7 @@ test("the nats-server is killed again and again", { timeout: 420_000 }, async ()
     await maybeBurst(world);
     await troupe.killNats();
   };
-  const { wrong, summary } = await weather({ random, kills, clients: 8, strike });
+  const { wrong, summary } = await weather({ random, signal, kills, clients: 8, strike });
   console.log(summary);
   expect(wrong).toEqual([]);
 });

@@ -7,7 +7,7 @@ import type { World } from "./world.ts";
 
 const kills = Number(process.env.TROUPE_KILLS ?? 55);
 
-test("the troupe process is killed again and again", { timeout: 420_000 }, async () => {
+test("the troupe process is killed again and again", { timeout: 420_000 }, async ({ signal }) => {
   const random = seeded("kill -9 of troupe");
   const strike = async (troupe: Troupe, world: World): Promise<void> => {
     // Mostly when it serves, sometimes while it starts and takes over.
@@ -21,7 +21,7 @@ test("the troupe process is killed again and again", { timeout: 420_000 }, async
     if (random.chance(0.1)) await troupe.killNats();
     troupe.spawn();
   };
-  const { wrong, summary } = await weather({ random, kills, clients: 8, strike });
+  const { wrong, summary } = await weather({ random, signal, kills, clients: 8, strike });
   console.log(summary);
   expect(wrong).toEqual([]);
 });

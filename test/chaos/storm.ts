@@ -13,6 +13,8 @@ import { World } from "./world.ts";
 export interface Storm {
   readonly random: Random;
   readonly kills: number;
+  /** The test's: aborted when its time is up. */
+  readonly signal: AbortSignal;
   /** Clients at work at once. */
   readonly clients: number;
   /** Kills once and sees to it that all runs again, or will. */
@@ -38,11 +40,12 @@ export async function weather(storm: Storm): Promise<{ wrong: string[]; summary:
     const work = new Clients(world, storm.clients);
     for (let i = 0; i < storm.kills; i++) {
       work.checkAlive();
+      storm.signal.throwIfAborted();
       await storm.strike(troupe, world);
     }
     await troupe.ready();
     const stormMs = performance.now() - begin - calmMs;
-    await work.finish();
+    await Promise.race([work.finish(), aborted(storm.signal)]);
     wrong = await check({ world, feed, expected, effectsFile: troupe.effects });
     const streams = await Promise.all([...world.runs.values()].map((run) => run.stream.catch(() => null)));
     const resumed = streams.reduce((sum, stream) => sum + (stream === null ? 0 : stream.connections - 1), 0);
@@ -58,6 +61,12 @@ export async function weather(storm: Storm): Promise<{ wrong: string[]; summary:
     feed.stop();
     await troupe.dispose(wrong.length > 0);
   }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 /** Clients that do one thing after the other; bursts come on top. */

@@ -23,6 +23,7 @@ if (process.argv.includes("--help")) {
 }
 
 async function main(): Promise<void> {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
   const options = readOptions(process.argv.slice(2), names);
   const at = new Date();
   const machine = await machineFacts(options.sync);

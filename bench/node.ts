@@ -1,7 +1,7 @@
 /** A Troupe node under test: `troupe start` in a process of its own, over the store that a figure gives it. */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { ended, profileFlags } from "./process.ts";
+import { atExit, ended, profileFlags } from "./process.ts";
 import type { Access } from "./store.ts";
 
 export interface TroupeNode {
@@ -33,6 +33,7 @@ export async function startNode(store: Access, profileDir?: string): Promise<Tro
     },
     stdio: ["ignore", "pipe", "inherit"],
   });
+  const stopped = atExit(() => child.kill("SIGKILL"));
   const port = await new Promise<number>((resolve, reject) => {
     let said = "";
     const timer = setTimeout(
@@ -62,6 +63,7 @@ export async function startNode(store: Access, profileDir?: string): Promise<Tro
     async stop() {
       child.kill("SIGINT");
       await ended(child);
+      stopped();
     },
   };
 }

@@ -69,6 +69,12 @@ export function start<H extends Handlers>(name: string, profileDir?: string): Ch
   };
 }
 
+/** Called when this process ends before `stop` was; the function returned takes it back. */
+export function atExit(end: () => void): () => void {
+  process.once("exit", end);
+  return () => process.off("exit", end);
+}
+
 /** Waits for the end; after a while the process is killed. */
 export async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;

@@ -1,9 +1,11 @@
 /** A nats-server for one figure, as `troupe start` sets its own up: same configuration, a directory of its own. */
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "@nats-io/transport-node";
 import { ensureServer } from "../src/bus/server/ensure.ts";
+import { atExit } from "./process.ts";
 
 /** How another process reaches the store. */
 export interface Access {
@@ -42,11 +44,16 @@ export async function startStore(sync: "always" | number): Promise<Store> {
     },
     silent,
   );
+  const { pid } = server;
+  const stopped = atExit(() => {
+    if (pid !== null) process.kill(pid, "SIGKILL");
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  });
   const access = { url: server.urls[0] ?? "", user: server.user ?? "", pass: server.pass ?? "" };
   const nc = await connect({ servers: access.url, user: access.user, pass: access.pass });
   return {
     ...access,
-    pid: server.pid ?? 0,
+    pid: pid ?? 0,
     version: server.version ?? "",
     async stored(prefix) {
       const total = { messages: 0, bytes: 0 };
@@ -64,6 +71,7 @@ export async function startStore(sync: "always" | number): Promise<Store> {
     async stop() {
       await nc.close();
       await server.stop();
+      stopped();
       await rm(directory, { recursive: true, force: true });
     },
   };

@@ -89,7 +89,7 @@ export class Client {
 
   private async download(address: string): Promise<Buffer> {
     const { status, body } = await fetchAll(new URL(address, this.base));
-    if (status !== 200) throw new Error(`download ${address}: ${status}`);
+    if (status !== 200) throw new Error(`download ${address}: ${status} ${body.toString().slice(0, 1_000)}`);
     return body;
   }
 }

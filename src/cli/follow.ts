@@ -113,8 +113,9 @@ class Follow {
     }
   }
 
-  private read(): Promise<Run> {
-    return this.session.api.get(`/v1/runs/${encodeURIComponent(this.runId)}`, runShape);
+  /** `/stages`: how far it is, without its input and output. */
+  private read(part: "" | "/stages" = ""): Promise<Run> {
+    return this.session.api.get(`/v1/runs/${encodeURIComponent(this.runId)}${part}`, runShape);
   }
 
   private onEvent(event: RunEvent): void {
@@ -138,7 +139,7 @@ class Follow {
     this.refreshing = true;
     this.again = false;
     try {
-      const run = await this.read();
+      const run = await this.read("/stages");
       if (!this.over) this.take(run);
     } catch {
       // The event stream sees the same trouble and tells; look again when it is back.

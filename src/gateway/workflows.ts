@@ -32,12 +32,8 @@ export function newWorkflows(runtime: Runtime): Workflows {
       const key = `${name}~${wanted}`;
       const known = cache.get(key);
       if (known !== undefined) return known;
-      const view = (await readOrMissing(
-        runtime,
-        "workflow_version",
-        key,
-        missing(name, version),
-      )) as unknown as WorkflowVersionContext;
+      const absent = () => missing(name, version);
+      const view = (await readOrMissing(runtime, "workflow_version", key, absent)) as unknown as WorkflowVersionContext;
       const found = { name, version: wanted, hash: view.hash, definition: view.definition };
       cache.set(key, found);
       return found;
@@ -46,17 +42,22 @@ export function newWorkflows(runtime: Runtime): Workflows {
 }
 
 async function latestOf(runtime: Runtime, name: string): Promise<string> {
-  const view = await readOrMissing(runtime, "workflow", name, missing(name, undefined));
+  const view = await readOrMissing(runtime, "workflow", name, () => missing(name, undefined));
   return (view as unknown as WorkflowContext).latest;
 }
 
 /** Reads a view; an id that cannot be one is as absent as one that is not there. */
-export async function readOrMissing(runtime: Runtime, type: string, key: string, absent: TroupeError): Promise<Json> {
-  if (!isKey(key)) throw absent;
+export async function readOrMissing(
+  runtime: Runtime,
+  type: string,
+  key: string,
+  absent: () => TroupeError,
+): Promise<Json> {
+  if (!isKey(key)) throw absent();
   try {
     return (await runtime.read(address(type, key))).view;
   } catch (error) {
-    if (error instanceof TroupeError && error.code === "not_found") throw absent;
+    if (error instanceof TroupeError && error.code === "not_found") throw absent();
     throw error;
   }
 }

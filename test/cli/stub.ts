@@ -98,7 +98,7 @@ export class Stub {
     const path = url.pathname;
     if (route !== undefined) route(recorded, response);
     else if (recorded.method === "POST" && path === "/v1/runs") reply(response, 201, { run: this.run });
-    else if (path === "/v1/runs/r1") reply(response, 200, this.run);
+    else if (path === "/v1/runs/r1" || path === "/v1/runs/r1/stages") reply(response, 200, this.run);
     else if (path === "/v1/runs/r1/events") this.stream(request, response);
     else if (path.startsWith("/v1/runs/r1/human/")) this.decide(path, recorded, response);
     else refuse(response, 404, "not_found", "There is no such thing. Check the id.");

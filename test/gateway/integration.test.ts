@@ -128,6 +128,14 @@ test("document-brief: events live, checkpoint approved, report downloaded", asyn
   expect(bytes.length).toBe(artifact.file.size_bytes);
   expect(createHash("sha256").update(bytes).digest("hex")).toBe(artifact.file.sha256);
   expect(bytes.toString()).toContain("#");
+  const progress = (await on.get(`/v1/runs/${id}/stages`)).body;
+  expect(run).toMatchObject(progress);
+  expect(
+    Object.keys(run)
+      .filter((field) => !(field in progress))
+      .sort(),
+  ).toEqual(["context", "input", "labels", "metadata", "output"]);
+  expect((await on.get("/v1/runs/run_none/stages")).status).toBe(404);
   const record = run.artifacts.find((a: { type: string }) => a.type === "record");
   expect((await on.get(`/v1/artifacts/${encodeURIComponent(record.artifact_id)}`)).body.data).toBeTypeOf("object");
 });

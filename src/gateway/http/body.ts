@@ -21,7 +21,8 @@ export function readBody(
 ): void {
   const { bytesMax } = options;
   const discardMax = Math.max(bytesMax * 2, bytesMax + 16 * 1024 * 1024);
-  const tooLarge = new TroupeError("too_large", `The body is larger than ${bytesMax} bytes`, { bytes_max: bytesMax });
+  const tooLarge = () =>
+    new TroupeError("too_large", `The body is larger than ${bytesMax} bytes`, { bytes_max: bytesMax });
   const declared = Number(options.declared);
   let settled = false;
   const settle = (outcome: BodyOutcome): void => {
@@ -37,9 +38,9 @@ export function readBody(
     if (size > bytesMax) chunks = [];
     // The chunk's memory is taken back after this call.
     else if (chunk.byteLength > 0) chunks.push(Buffer.from(new Uint8Array(chunk)));
-    if (size > discardMax || declared > discardMax) return settle({ error: tooLarge, close: true });
+    if (size > discardMax || declared > discardMax) return settle({ error: tooLarge(), close: true });
     if (!isLast) return;
-    if (size > bytesMax) return settle({ error: tooLarge, close: false });
+    if (size > bytesMax) return settle({ error: tooLarge(), close: false });
     settle({ bytes: chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks) });
   });
 }

@@ -9,7 +9,7 @@ import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { toRun } from "../dialects/002/map.ts";
-import { pageOf, type Run, run, runStatus } from "../dialects/002/schema.ts";
+import { pageOf, type Run, run, runProgress, runStatus } from "../dialects/002/schema.ts";
 import type { RunView } from "../dialects/002/views.ts";
 import { idFromKey } from "../idempotency.ts";
 import { hashJson } from "../json.ts";
@@ -180,6 +180,30 @@ export const runOperations = [
     input: z.strictObject({ run_id: runId }),
     output: run,
     handle: async (ctx, input) => wholeRun(ctx, input.run_id, await readRun(ctx, input.run_id)),
+  }),
+  defineOperation({
+    name: "runs.stages",
+    summary: "How far a run is: status, stages, checkpoints",
+    description:
+      "The run without input, context, output and metadata: cheap to read again and again, however large they are.",
+    method: "GET",
+    path: "/v1/runs/{run_id}/stages",
+    scope: "runs:read",
+    tags: ["runs"],
+    errors: ["not_found"],
+    input: z.strictObject({ run_id: runId }),
+    output: runProgress,
+    async handle(ctx, input) {
+      const {
+        input: _,
+        context,
+        output,
+        metadata,
+        labels,
+        ...rest
+      } = toRun(input.run_id, await readRun(ctx, input.run_id));
+      return rest;
+    },
   }),
   defineOperation({
     name: "runs.cancel",

@@ -37,10 +37,7 @@ async function describe(
   at: string | undefined,
 ): Promise<z.input<typeof workflow>> {
   const found = await ctx.workflows.find(wanted, at);
-  const view = (await readOrMissing(
-    ctx.runtime,
-    "workflow",
-    wanted,
+  const view = (await readOrMissing(ctx.runtime, "workflow", wanted, () =>
     absent("workflow", wanted),
   )) as unknown as WorkflowContext;
   const { definition } = found;

@@ -83,6 +83,11 @@ export const run = z
   })
   .meta({ id: "Run" });
 
+/** Troupe's own: what changes while a run goes on. */
+export const runProgress = run
+  .omit({ input: true, context: true, output: true, metadata: true, labels: true })
+  .meta({ id: "RunProgress" });
+
 export const eventTypes = [
   "run.started",
   "run.completed",

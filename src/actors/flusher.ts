@@ -107,13 +107,15 @@ export class Flusher {
       work: [...(entry.work ?? [])].map(([id, w]) => [id, w.kind, w.spec, w.boot] as const),
     };
     try {
-      const partBytes = this.#env.records.payloadBytesMax - overheadBytes;
-      const chunks = packed.length > partBytes ? Math.ceil(packed.length / partBytes) : 0;
+      const { payloadBytesMax } = this.#env.records;
+      const partBytes = payloadBytesMax - Math.min(overheadBytes, payloadBytesMax >> 1);
+      const whole = encodeActor(codec, { ...record, snapshot: packed, chunks: 0 });
+      const chunks = whole.length > payloadBytesMax ? Math.ceil(packed.length / partBytes) : 0;
       for (let i = 0; i < chunks; i++) {
         const part = encodeChunk(codec, packed.subarray(i * partBytes, (i + 1) * partBytes));
         await this.#write(names.chunk(entry.address, step, i), part, 0, record.number, true);
       }
-      const bytes = encodeActor(codec, { ...record, snapshot: chunks === 0 ? packed : new Uint8Array(0), chunks });
+      const bytes = chunks === 0 ? whole : encodeActor(codec, { ...record, snapshot: new Uint8Array(0), chunks });
       const seq = await this.#write(names.actor(entry.address), bytes, entry.recordSeq, record.number);
       if (seq === undefined) return;
       entry.recordSeq = seq;

@@ -41,6 +41,13 @@ export class History {
     }
   }
 
+  /** True when memory holds all events that are not in full pages. */
+  get whole(): boolean {
+    return (
+      this.last === this.pages * pageEvents || (this.recent[0]?.no ?? this.last + 1) <= this.pages * pageEvents + 1
+    );
+  }
+
   /** Drops from memory what the pages hold. */
   trimRecent(): void {
     const paged = this.pages * pageEvents;

@@ -10,7 +10,7 @@ import type { StoredEvent } from "./client.ts";
 import { applyDifference } from "./difference.ts";
 import { Entry } from "./entry.ts";
 import type { ActorChange, PendingWork, Reminder } from "./group.ts";
-import { type History, pageEvents, unpackEvent } from "./histories.ts";
+import { type History, unpackEvent } from "./histories.ts";
 import type { PartitionState } from "./state.ts";
 import type { Stepper } from "./step.ts";
 import {
@@ -225,14 +225,16 @@ export class Loader {
 
   /** Brings back the events of the last, unfinished page after they were dropped from memory. */
   async recall(history: History): Promise<void> {
-    const wanted = history.last - history.pages * pageEvents;
-    if (history.recent.length >= wanted) return;
-    const stored = await this.#records.get(this.#state.partition, names.history(history.root));
-    if (stored === null) throw new StoreFault(`The history of ${history.root} is missing.`);
-    const known = decodeHistory(this.#codec, stored.bytes).tail.map((e) => unpackEvent(history.root, e));
-    const first = history.recent[0]?.no ?? history.last + 1;
-    history.recent = [...known.filter((e) => e.no < first), ...history.recent];
-    history.trimRecent();
+    while (!history.whole) {
+      const stored = await this.#records.get(this.#state.partition, names.history(history.root));
+      if (stored === null) throw new StoreFault(`The history of ${history.root} is missing.`);
+      // Meanwhile a flush may have moved events into pages, and memory may hold more or less than before.
+      const record = decodeHistory(this.#codec, stored.bytes);
+      const first = history.recent[0]?.no ?? history.last + 1;
+      if (record.pages !== history.pages || record.last < first - 1) continue;
+      const known = record.tail.map((e) => unpackEvent(history.root, e));
+      history.recent = [...known.filter((e) => e.no < first), ...history.recent];
+    }
   }
 
   /** One full page of a root's events. */

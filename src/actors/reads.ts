@@ -39,13 +39,16 @@ export async function readHistory(
   const { last } = history;
   const events: StoredEvent[] = [];
   for (let no = after + 1; no <= last && events.length < limit; ) {
-    const first = history.recent[0]?.no ?? last + 1;
+    // While a page is read, memory may let go of the rest: it is looked at anew each time.
+    if (no > history.pages * pageEvents && !history.whole) await env.loader.recall(history);
+    const first = history.recent[0]?.no ?? history.last + 1;
+    if (no < first && no > history.pages * pageEvents) continue;
     const from =
       no >= first
         ? history.recent.slice(no - first)
         : (await env.loader.page(root, Math.floor((no - 1) / pageEvents))).slice((no - 1) % pageEvents);
     if (from.length === 0) break;
-    for (const event of from) if (events.length < limit) events.push(event);
+    for (const event of from) if (events.length < limit && event.no <= last) events.push(event);
     no = (events.at(-1)?.no ?? last) + 1;
   }
   return { events, last };

@@ -227,7 +227,8 @@ export async function completeIndex(
     if (env.stopped()) return;
     const address: Address = { type: found.name[1] ?? "", key: found.name[2] ?? "" };
     const name = formatAddress(address);
-    if (state.entries.has(name)) continue;
+    // What was in memory since is newer than what the scan found, even if it has left again.
+    if (state.entries.has(name) || state.listing.has(name)) continue;
     const record = decodeActor(codec, found.bytes);
     loader.checkReflects(record, name);
     state.listing.set(name, address, record.fields);

@@ -58,10 +58,6 @@ export class Notebook implements Executor {
   abort(_address: Address, id: string, reason: string): void {
     this.aborted.push(`${id}: ${reason}`);
   }
-  holds(address: Address, id: string): boolean {
-    const given = this.started.some((w) => w.id === id && w.address.key === address.key);
-    return given && !this.aborted.some((line) => line.startsWith(`${id}:`));
-  }
   async drain(): Promise<void> {}
 }
 

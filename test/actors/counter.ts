@@ -20,17 +20,33 @@ interface Context {
   count: number;
   heard: string[];
   created: number;
+  /** Letters relayed so far. */
+  relayed: number;
 }
 
 type Event = Command & { meta: { now: number; self: { type: string; key: string } } };
 type Args = { context: Context; event: Event };
+
+/** What is kept of it: a reminder that comes before its time says so. */
+function heard(event: Event): string {
+  const early = event.due !== undefined && event.meta.now < (event.due as number);
+  return `${early ? "early " : ""}${event.text as string}`;
+}
 
 const machine = setup({
   types: {} as { context: Context; events: Event },
   actions: {
     begin: assign(({ context, event }) => ({ ...context, created: context.created || event.meta.now })),
     add: assign(({ context, event }) => ({ ...context, count: context.count + ((event.by as number) ?? 1) })),
-    hear: assign(({ context, event }) => ({ ...context, heard: [...context.heard, event.text as string] })),
+    hear: assign(({ context, event }) => ({ ...context, heard: [...context.heard, heard(event)] })),
+    told: effects(({ event }: Args) => [emit("told", { text: event.text as string })]),
+    relay: assign(({ context }) => ({ ...context, relayed: context.relayed + 1 })),
+    relayed: effects(({ context, event }: Args) => [
+      send(
+        { type: "counter", key: event.to as string },
+        { type: "hear", text: `${event.text as string}|${event.meta.self.key}|${context.relayed}` },
+      ),
+    ]),
     counted: effects(({ context }: Args) => [emit("counted", { count: context.count }), reply(context.count)]),
     forward: effects(({ event }: Args) =>
       (event.to as string[]).map((key) =>
@@ -41,6 +57,7 @@ const machine = setup({
       remind(event.name as string, event.meta.now + (event.inMs as number), {
         type: "hear",
         text: `reminder ${event.name as string}`,
+        due: event.meta.now + (event.inMs as number),
       }),
     ]),
     forgetMe: effects(({ event }: Args) => [forget(event.name as string)]),
@@ -55,19 +72,24 @@ const machine = setup({
     },
   },
 }).createMachine({
-  context: { count: 0, heard: [], created: 0 },
+  context: { count: 0, heard: [], created: 0, relayed: 0 },
   initial: "absent",
   states: {
     absent: {
       on: {
         add: { target: "counting", actions: ["begin", "add", "counted"] },
         hear: { target: "counting", actions: ["begin", "hear"] },
+        tell: { target: "counting", actions: ["begin", "hear", "told"] },
+        relay: { target: "counting", actions: ["begin", "relay", "relayed"] },
+        remind_me: { target: "counting", actions: ["begin", "remindMe"] },
       },
     },
     counting: {
       on: {
         add: { actions: ["add", "counted"] },
         hear: { actions: "hear" },
+        tell: { actions: ["hear", "told"] },
+        relay: { actions: ["relay", "relayed"] },
         forward: { actions: "forward" },
         remind_me: { actions: "remindMe" },
         forget_me: { actions: "forgetMe" },

@@ -1,7 +1,7 @@
 /**
  * A seeded world: several nodes of the real runtime over one memory store and one stepped clock, a workload
- * whose every command carries a text of its own, and faults. At the end each acknowledged text must be there
- * once, each unknown one at most once, and all in the order that their asker gave them.
+ * whose every command carries a text of its own, a follower of all events, and faults. What must hold at the end is
+ * in checks.ts.
  */
 import type { Host } from "../../src/actors/host.ts";
 import { loadCodec } from "../../src/bus/codec.ts";
@@ -10,7 +10,10 @@ import { MemoryClock } from "../../src/bus/memory/clock.ts";
 import type { Fault, FaultCall, Faults } from "../../src/bus/memory/faults.ts";
 import { SeededRandom } from "../../src/bus/memory/random.ts";
 import { MemoryStore } from "../../src/bus/memory/store.ts";
+import type { Command } from "../../src/machines/effects.ts";
 import { hostOver } from "../actors/support.ts";
+import { type Act, checkActor, checkEvents, type Sent } from "./checks.ts";
+import { WorldFollower } from "./follower.ts";
 
 export interface WorldOptions {
   readonly seed: number;
@@ -24,6 +27,10 @@ export interface Verdict {
   readonly acknowledged: number;
   readonly unknown: number;
   readonly faults: number;
+  /** Reminders that fired, letters that arrived, events that the follower saw. */
+  readonly reminded: number;
+  readonly mailed: number;
+  readonly followed: number;
   readonly problems: string[];
 }
 
@@ -31,15 +38,6 @@ interface Living {
   readonly name: string;
   readonly bus: MemoryBus;
   host: Host | undefined;
-}
-
-interface Sent {
-  readonly text: string;
-  readonly actor: string;
-  readonly client: number;
-  readonly no: number;
-  outcome: "acknowledged" | "unknown" | "refused" | "open";
-  code?: string;
 }
 
 class Chance implements Faults {
@@ -66,7 +64,7 @@ class Chance implements Faults {
         { kind: "delay", ms: 30 },
       ]);
     }
-    return { kind: "delay", ms: 20 };
+    return { kind: "delay", ms: pick([20, 20, 20, 400]) };
   }
 }
 
@@ -78,6 +76,7 @@ export class World {
   readonly #store: MemoryStore;
   readonly #nodes: Living[] = [];
   readonly #sent: Sent[] = [];
+  readonly #follower: WorldFollower;
   #born = 0;
   #healed = false;
 
@@ -86,12 +85,14 @@ export class World {
     this.#random = new SeededRandom(options.seed, this.clock);
     this.#chance = new Chance(new SeededRandom(options.seed + 1, this.clock), 0.03);
     this.#store = new MemoryStore({ partitions: 4, streams: 2, replicas: 1 }, this.clock);
+    this.#follower = new WorldFollower(this.clock, 2, () => this.#alive().map((n) => n.host as Host));
   }
 
   async run(): Promise<Verdict> {
     await loadCodec();
     for (let i = 0; i < this.#options.nodes; i++) this.#birth();
     const clients = Array.from({ length: this.#options.clients }, (_, i) => this.#client(i));
+    void this.#follower.run();
     for (let step = 0; step < this.#options.steps; step++) {
       this.#mishap();
       await this.clock.advance(5 + this.#random.float() * 40);
@@ -172,20 +173,15 @@ export class World {
       const alive = this.#alive();
       const node = alive[client % Math.max(1, alive.length)];
       if (node?.host === undefined) continue;
-      const actor = `a${Math.floor(this.#random.float() * this.#options.actors)}`;
-      const sent: Sent = { text: `c${client}-${no}`, actor, client, no, outcome: "open" };
+      const sent = this.#choose(client, no);
       this.#sent.push(sent);
       const { runtime } = node.host;
-      const relay = `a${Math.floor(this.#random.float() * this.#options.actors)}`;
-      const forward = this.#random.float() < 0.3;
-      const command = forward
-        ? { type: "forward", to: [actor], command: { type: "hear", text: sent.text } }
-        : { type: "hear", text: sent.text };
-      const asked = runtime.ask({ type: "counter", key: forward ? relay : actor }, command, { timeoutMs: 4000 });
+      const asked = runtime.ask({ type: "counter", key: sent.asked }, commandOf(sent), { timeoutMs: 4000 });
       const dead = this.clock.sleep(6000).then(() => "dead" as const);
       await Promise.race([asked, dead]).then(
         (answer) => {
           sent.outcome = answer === "dead" ? "unknown" : "acknowledged";
+          sent.answeredAt = this.clock.now();
         },
         (error: { code?: string }) => {
           sent.code = error.code ?? String(error);
@@ -197,40 +193,60 @@ export class World {
     }
   }
 
+  /** What a client asks for next. */
+  #choose(client: number, no: number): Sent {
+    const text = `c${client}-${no}`;
+    const actor = `a${Math.floor(this.#random.float() * this.#options.actors)}`;
+    const relay = `a${Math.floor(this.#random.float() * this.#options.actors)}`;
+    const dice = this.#random.float();
+    const inMs = Math.floor(this.#random.float() * 4000);
+    const sent = { text, actor, asked: actor, inMs, askedAt: this.clock.now(), outcome: "open" } as const;
+    if (dice < 0.3) return { ...sent, act: "relay", asked: relay };
+    if (dice < 0.45) return { ...sent, act: "remind" };
+    const earlier = this.#sent.findLast((s) => s.act === "remind" && s.outcome === "acknowledged");
+    if (dice < 0.5 && earlier !== undefined)
+      return { ...sent, act: "forget", forgets: earlier.text, actor: earlier.actor, asked: earlier.actor };
+    return { ...sent, act: dice < 0.75 ? "tell" : "hear" };
+  }
+
   async #check(): Promise<Verdict> {
     const problems: string[] = [];
+    const count = (outcome: Sent["outcome"]) => this.#sent.filter((s) => s.outcome === outcome).length;
+    const verdict = {
+      acknowledged: count("acknowledged"),
+      unknown: count("unknown") + count("open"),
+      faults: this.#chance.faults,
+      followed: this.#follower.seen,
+    };
     const runtime = this.#alive()[0]?.host?.runtime;
-    if (runtime === undefined)
-      return { acknowledged: 0, unknown: 0, faults: this.#chance.faults, problems: ["no node came up"] };
+    if (runtime === undefined) return { ...verdict, reminded: 0, mailed: 0, problems: ["no node came up"] };
+    const all: string[] = [];
     for (let a = 0; a < this.#options.actors; a++) {
       const key = `a${a}`;
       const heard = await this.clock
         .wait(runtime.read({ type: "counter", key }), 60_000)
         .then((r) => (r.view as { heard: string[] }).heard)
         .catch((error: { code?: string }) => (error.code === "not_found" ? [] : [`unreadable: ${String(error)}`]));
-      this.#checkActor(key, heard, problems);
+      all.push(...heard);
+      problems.push(...checkActor(key, heard, this.#sent));
+      const { events } = await this.clock.wait(runtime.history(key, 0, 1000), 60_000);
+      problems.push(...checkEvents(key, events, this.#follower.of(key), heard));
     }
-    const count = (outcome: Sent["outcome"]) => this.#sent.filter((s) => s.outcome === outcome).length;
-    return {
-      acknowledged: count("acknowledged"),
-      unknown: count("unknown") + count("open"),
-      faults: this.#chance.faults,
-      problems,
-    };
+    problems.push(...this.#follower.problems);
+    const reminded = all.filter((text) => text.startsWith("reminder ")).length;
+    const mailed = all.filter((text) => text.includes("|")).length;
+    return { ...verdict, reminded, mailed, problems };
   }
+}
 
-  #checkActor(key: string, heard: readonly string[], problems: string[]): void {
-    const times = new Map<string, number>();
-    for (const text of heard) times.set(text, (times.get(text) ?? 0) + 1);
-    for (const [text, n] of times) if (n > 1) problems.push(`${key} heard ${text} ${n} times`);
-    for (const s of this.#sent) {
-      if (s.actor !== key) continue;
-      const n = times.get(s.text) ?? 0;
-      if (s.outcome === "acknowledged" && n === 0) problems.push(`${key} lost ${s.text}`);
-      if (s.outcome === "refused" && n > 0) problems.push(`${key} heard ${s.text} that was refused (${s.code})`);
-    }
-    for (const text of heard)
-      if (!this.#sent.some((s) => s.text === text && s.actor === key))
-        problems.push(`${key} heard ${text} from nobody`);
-  }
+function commandOf(sent: Sent): Command {
+  const { text, inMs } = sent;
+  const commands: Record<Act, Command> = {
+    hear: { type: "hear", text },
+    tell: { type: "tell", text },
+    relay: { type: "relay", to: sent.actor, text },
+    remind: { type: "remind_me", name: text, inMs },
+    forget: { type: "forget_me", name: sent.forgets },
+  };
+  return commands[sent.act];
 }

@@ -206,10 +206,25 @@ interface OptionTaker {
   option(flags: string, description: string, parse: (value: string, before: unknown) => unknown): unknown;
 }
 
-/** Declares every flag on a command. */
-export function addFlags(command: OptionTaker): void {
-  for (const one of Object.values(settings)) {
-    if (one.flag === null) continue;
+/** The settings that say where the store is. */
+export const storeSettings = [
+  "dataDir",
+  "natsUrls",
+  "natsServerBin",
+  "natsPort",
+  "sync",
+  "storeBytesMax",
+  "natsCreds",
+  "natsNkey",
+  "natsTlsCa",
+  "natsTlsCert",
+  "natsTlsKey",
+];
+
+/** Declares every flag on a command, or only those of some settings. */
+export function addFlags(command: OptionTaker, only?: readonly string[]): void {
+  for (const [name, one] of Object.entries(settings)) {
+    if (one.flag === null || only?.includes(name) === false) continue;
     const repeatable = one.flag.includes("...");
     const fallback = one.default ? `, default ${one.default}` : "";
     command.option(one.flag, `${one.text} (${one.env}${fallback})`, (value, before) =>

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { systemClock, systemRandom } from "./bus/system-clock.ts";
 import { processIo, runCli } from "./cli/index.ts";
-import { addFlags, clientEnvironment, environmentHelp, flagsFrom, readEnvironment } from "./config.ts";
+import { addFlags, clientEnvironment, environmentHelp, flagsFrom, readEnvironment, storeSettings } from "./config.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -21,6 +21,16 @@ process.exitCode = await runCli(process.argv.slice(2), processIo(systemClock, sy
     // All is stopped; timers that only wait for time-outs need not hold the process.
     process.stdout.write("", () => process.exit(code));
     return code;
+  },
+  tools: {
+    configure: (command) => addFlags(command, storeSettings),
+    run: async (call, flags) => {
+      const { runTool } = await import("./tools.ts");
+      return runTool(call, flagsFrom(flags), environment, {
+        print: (line) => process.stdout.write(`${line}\n`),
+        complain: (line) => process.stderr.write(`${line}\n`),
+      });
+    },
   },
   configureStart: (command) => {
     addFlags(command);

@@ -58,6 +58,7 @@ const houses: Readonly<Record<string, House>> = {
   index: { may: anything },
   main: { may: anything },
   start: { may: anything },
+  tools: { may: anything },
   "start-nats": { may: anything },
 };
 

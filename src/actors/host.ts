@@ -5,6 +5,7 @@
 import type { Bus } from "../bus/bus.ts";
 import { loadCodec } from "../bus/codec.ts";
 import type { ActorDefinition } from "../machines/definition.ts";
+import { requireRestored } from "./backup/restore-mark.ts";
 import type { RuntimeStatus } from "./client.ts";
 import { JournalFeed } from "./feed.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
@@ -40,6 +41,7 @@ export interface Host {
 export async function startHost(options: HostOptions): Promise<Host> {
   const { bus, logger } = options;
   const codec = await loadCodec();
+  await requireRestored(bus);
   const text = new TextEncoder();
   const node = new Node({
     bus,

@@ -7,10 +7,17 @@ import { CliError, errorLines, exitCodes, Interrupted, OutputClosed } from "./ex
 import type { CliEnvironment, CliIo } from "./io.ts";
 import { createProgram } from "./program.ts";
 import type { Handler } from "./program-client.ts";
+import type { ToolCall } from "./program-tools.ts";
 import { type GlobalFlags, Session } from "./session.ts";
 
 export { exitCodes } from "./exit.ts";
 export { type CliEnvironment, type CliIo, processIo } from "./io.ts";
+
+export interface StoreTools {
+  /** Declares the flags that say where the store is. */
+  configure(command: Command): void;
+  run(call: ToolCall, flags: Readonly<Record<string, unknown>>): Promise<number>;
+}
 
 export interface CliOptions {
   readonly environment: CliEnvironment;
@@ -19,6 +26,8 @@ export interface CliOptions {
   start(flags: Readonly<Record<string, unknown>>): Promise<number>;
   /** Declares the flags of `start` on its commander command. */
   readonly configureStart?: (command: Command) => void;
+  /** Those that work on the store itself; the number is the exit code. */
+  readonly tools?: StoreTools;
 }
 
 /** Runs one command line (without node and script). Never throws for what a user can cause; the exit code says how it went. */
@@ -30,6 +39,12 @@ export async function runCli(argv: readonly string[], io: CliIo, options: CliOpt
     {
       version: options.version,
       configureStart: options.configureStart,
+      tools: options.tools && {
+        configure: options.tools.configure,
+        run: async (call, flags) => {
+          code = (await options.tools?.run(call, flags)) ?? code;
+        },
+      },
       start: async (flags) => {
         code = await options.start(flags);
       },

@@ -5,6 +5,7 @@
 import { Command } from "commander";
 import { exitCodeLines } from "./exit.ts";
 import { type ClientPort, registerClient } from "./program-client.ts";
+import { registerTools, type ToolPort } from "./program-tools.ts";
 import { urlDefault } from "./session.ts";
 
 export interface ProgramPorts extends ClientPort {
@@ -13,6 +14,7 @@ export interface ProgramPorts extends ClientPort {
   start(flags: Readonly<Record<string, unknown>>): Promise<void>;
   /** Declares the flags of `start`. */
   readonly configureStart: ((command: Command) => void) | undefined;
+  readonly tools: ToolPort | undefined;
 }
 
 export function createProgram(ports: ProgramPorts, write: (text: string) => void): Command {
@@ -31,6 +33,7 @@ export function createProgram(ports: ProgramPorts, write: (text: string) => void
     .description("start a node: a NATS server of its own unless told otherwise, the runtime, and the gateway")
     .action((flags: Record<string, unknown>) => ports.start(flags));
   ports.configureStart?.(start);
+  if (ports.tools !== undefined) registerTools(program, ports.tools);
   registerClient(program, ports);
   program
     .command("exit-codes")

@@ -109,7 +109,7 @@ test("a message removed from the middle leaves a hole that is seen", async () =>
 
 test("the tail's first message removed", async () => {
   const store = await crashed();
-  const [first, second] = (await journalOf(busOver(store), hurt)) as [{ seq: number }, { seq: number }];
+  const [first, second] = (await journalOf(busOver(store), hurt)) as unknown as [{ seq: number }, { seq: number }];
   removeMessage(store, hurt, first.seq);
   expect(found(await check(busOver(store)))).toContain(`${hurt} journal ${second.seq}: missing`);
   await expectContained(await start(store), /group 2/);
@@ -153,7 +153,7 @@ test("an old group put at the end under a serving owner: it stops, the others se
 test("a group of another partition", async () => {
   const store = await crashed();
   const bus = busOver(store);
-  const [foreign] = (await journalOf(bus, 3)) as [{ bytes: Uint8Array }];
+  const [foreign] = (await journalOf(bus, 3)) as unknown as [{ bytes: Uint8Array }];
   const last = (await journalOf(bus, hurt)).at(-1) as { seq: number };
   const put = await bus.journal.append(hurt, foreign.bytes, last.seq);
   if (put.kind !== "stored") throw new Error(put.kind);

@@ -17,10 +17,16 @@ export class Positions {
   readonly acked = new Map<number, number>();
   readonly applied = new Map<number, number>();
 
-  take(group: Pick<Group, "body">): void {
+  take(group: { readonly body: Pick<Group["body"], "mail" | "acked" | "cursors"> }): void {
     for (const [to, number] of group.body.mail) raise(this.sent, to, number);
     for (const [to, number] of group.body.acked) raise(this.acked, to, number);
     for (const [from, number] of group.body.cursors) raise(this.applied, from, number);
+  }
+
+  takeFrom(other: Positions): void {
+    for (const [to, number] of other.sent) raise(this.sent, to, number);
+    for (const [to, number] of other.acked) raise(this.acked, to, number);
+    for (const [from, number] of other.applied) raise(this.applied, from, number);
   }
 
   takeRecord(out: readonly (readonly [number, number, number])[], cursors: readonly (readonly [number, number])[]) {

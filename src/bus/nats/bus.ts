@@ -8,14 +8,14 @@ import { NatsBlobs } from "./blobs.ts";
 import { NatsClock } from "./clock.ts";
 import { openConnection, requireJetStream } from "./connect.ts";
 import { NatsJournal } from "./journal.ts";
-import { settleLayout } from "./layout.ts";
-import { REGISTRY_STREAM } from "./names.ts";
+import { requireLayout, settleLayout } from "./layout.ts";
+import { journalStream, REGISTRY_STREAM, stateStream } from "./names.ts";
 import { type NatsOptions, silentLogger } from "./options.ts";
 import { NatsRandom } from "./random.ts";
 import { NatsRecords } from "./records.ts";
 import { NatsRegistry } from "./registry.ts";
 import { Requests } from "./requests.ts";
-import { ensureBlobs, ensureRegistry, ensureStream, journalConfig, stateConfig } from "./streams.ts";
+import { ensureBlobs, ensureRegistry, ensureStream, journalConfig, requireStream, stateConfig } from "./streams.ts";
 import { requireServerVersion } from "./version.ts";
 import { NatsWire } from "./wire.ts";
 
@@ -60,11 +60,17 @@ export async function connectNats(options: NatsOptions): Promise<NatsBus> {
   try {
     requireServerVersion(version, options.layout?.replicas ?? 1);
     await requireJetStream(api, Math.max(TRY_MS, deadline - clock.monotonic()));
+    if (options.existing === true) await requireStream(api, REGISTRY_STREAM);
     await ensureRegistry(api, options.layout?.replicas ?? 1);
     const registry = new NatsRegistry(api, logger, writeTimeoutMs);
+    if (options.existing === true) await requireLayout(registry);
     const layout = await settleLayout(registry, options.layout);
     requireServerVersion(version, layout.replicas);
     for (let k = 0; k < layout.streams; k++) {
+      if (options.existing === true) {
+        await requireStream(api, journalStream(k));
+        await requireStream(api, stateStream(k));
+      }
       await ensureStream(api, journalConfig(k, layout.replicas));
       await ensureStream(api, stateConfig(k, layout.replicas));
     }

@@ -25,6 +25,12 @@ export async function settleLayout(registry: Registry, wish: Partial<Layout> = {
   }
 }
 
+/** Throws when the store has none: nothing was ever kept in it. */
+export async function requireLayout(registry: Registry): Promise<void> {
+  if ((await registry.get(KEY)) === null)
+    throw new BusError("failed", "The store has no layout: no node has ever started on it.");
+}
+
 function agree(stored: Layout, wish: Partial<Layout>): Layout {
   check(stored);
   for (const [field, wanted] of Object.entries(withoutUndefined(wish))) {

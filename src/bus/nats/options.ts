@@ -24,6 +24,8 @@ export interface NatsOptions {
   readonly inboxPrefix?: string;
   /** Used at the very first start only; afterwards what is stored holds, and another wish is refused. */
   readonly layout?: Partial<Layout>;
+  /** Only a store that is set up already: nothing is made, what is missing is an error. */
+  readonly existing?: boolean;
   readonly logger?: BusLogger;
   /** How long the first connection and JetStream may take. Default 20 000. */
   readonly startTimeoutMs?: number;

@@ -53,6 +53,16 @@ function baseConfig(name: string, replicas: number): StreamConfig {
   };
 }
 
+/** Throws when the stream is not there: a tool must not cover up that it was deleted. */
+export async function requireStream(api: JetStreamApi, name: string): Promise<void> {
+  const found = await api.call(`STREAM.INFO.${name}`, undefined);
+  if (errorOf(found)?.err_code === STREAM_NOT_FOUND)
+    throw new BusError(
+      "failed",
+      `The stream ${name} is not there: this is no Troupe store, or a part of it was deleted.`,
+    );
+}
+
 /** Makes the stream, or checks the one that is there. */
 export async function ensureStream(api: JetStreamApi, config: StreamConfig): Promise<void> {
   const name = String(config.name);

@@ -25,6 +25,9 @@ export interface CommitEnvironment {
 }
 
 const retryMsMax = 1000;
+/** So often, and at least so long, may a refusal name a sequence that is not above the expected one. */
+const staleMax = 50;
+const staleMsMax = 10_000;
 
 export async function commitGroup(
   env: CommitEnvironment,
@@ -34,6 +37,8 @@ export async function commitGroup(
 ): Promise<CommitOutcome> {
   let tries = 0;
   let doubt = false;
+  let stale = 0;
+  let staleSince = 0;
   for (;;) {
     const outcome = await env.journal.append(partition, bytes, expectedSeq);
     if (outcome.kind === "stored") return outcome;
@@ -41,6 +46,12 @@ export async function commitGroup(
     if (outcome.kind === "refused") {
       const verdict = await examine(env, partition, bytes, expectedSeq, outcome.lastSeq);
       if (verdict !== "look again") return verdict;
+      if (stale++ === 0) staleSince = env.clock.monotonic();
+      if (stale > staleMax && env.clock.monotonic() - staleSince > staleMsMax) {
+        throw new Error(
+          `Partition ${partition}: the journal ends at ${outcome.lastSeq}, before ${expectedSeq} that was acknowledged: the store has lost its end.`,
+        );
+      }
     } else {
       doubt = true;
     }

@@ -43,7 +43,7 @@ export async function runAttempt(
     const result = await callFunction(definition, context, input).finally(onReturn);
     const output = await persist(port, signal, () => offloadOutput(port, root, result, bytesMax));
     if (signal.aborted) return null;
-    return { ok: true, output, artifacts: leavings.artifacts as unknown as Json, cost: leavings.cost };
+    return { ok: true, output, artifacts: inOrder(leavings.artifacts) as unknown as Json, cost: leavings.cost };
   } catch (error) {
     onReturn();
     if (signal.aborted) return null;
@@ -111,4 +111,10 @@ function describe(error: unknown): JsonObject {
 
 function clip(message: string): string {
   return message.length <= messageCharsMax ? message : `${message.slice(0, messageCharsMax)}…`;
+}
+
+/** In the order in which they were kept, whichever was stored first. */
+function inOrder(artifacts: Leavings["artifacts"]): Leavings["artifacts"] {
+  const no = (id: string) => Number(id.slice(id.lastIndexOf("~") + 1));
+  return [...artifacts].sort((a, b) => no(a.artifactId) - no(b.artifactId));
 }

@@ -14,6 +14,9 @@ export const progressIntervalMs = 250;
 /** Notes that may wait for their delivery at once. */
 export const notesWaitingMax = 1_000;
 
+/** One for all: without a reason each abort makes an error with a stack of its own. */
+const closed = new Error("the reporter is closed");
+
 interface Item {
   readonly command: Command;
   readonly done?: (delivery: Delivery) => void;
@@ -29,6 +32,8 @@ export class Reporter {
   #progress: JsonObject | undefined;
   #progressAt = Number.NEGATIVE_INFINITY;
   #timer: TimerHandle | undefined;
+  /** Not told yet. */
+  #start: { readonly agent: string; readonly node: string } | undefined;
   #busy = false;
   #reporting = false;
 
@@ -40,12 +45,25 @@ export class Reporter {
     this.#onSettled = onSettled;
   }
 
+  /**
+   * Tells the start, unless the attempt is over within a moment: then its report tells both, which
+   * spares the task a step and the journal a commit.
+   */
   start(agent: string): void {
-    this.#push({ command: { type: "task.start", attempt: this.#attempt, agent, node: this.#port.node } });
+    this.#start = { agent, node: this.#port.node };
+    this.#port.clock.after(0, () => this.#tellStart());
+  }
+
+  #tellStart(): void {
+    const start = this.#start;
+    if (start === undefined) return;
+    this.#start = undefined;
+    this.#push({ command: { type: "task.start", attempt: this.#attempt, ...start } });
   }
 
   /** Adds a stored event, at least once (again after an unknown outcome); false when too many wait. */
   note(name: string, data: JsonObject): boolean {
+    this.#tellStart();
     if (this.#items.length >= notesWaitingMax) return false;
     this.#push({ command: { type: "task.note", attempt: this.#attempt, name, data } });
     return true;
@@ -54,6 +72,7 @@ export class Reporter {
   /** Keeps the latest progress, and sends it when the last one is long enough ago. */
   progress(fraction: number, message?: string): void {
     if (this.#reporting || this.#closed.signal.aborted) return;
+    this.#tellStart();
     this.#progress = message === undefined ? { fraction } : { fraction, message };
     void this.#pump();
   }
@@ -64,14 +83,17 @@ export class Reporter {
     this.#progress = undefined;
     this.#timer?.cancel();
     return new Promise((done) => {
-      this.#push({ command: { type: "task.report", attempt: this.#attempt, outcome }, done });
+      const start = this.#start === undefined ? {} : { start: this.#start };
+      this.#start = undefined;
+      this.#push({ command: { type: "task.report", attempt: this.#attempt, outcome, ...start }, done });
     });
   }
 
   /** Nothing more leaves from now on, not even a repetition. */
   close(): void {
-    this.#closed.abort();
+    this.#closed.abort(closed);
     this.#timer?.cancel();
+    this.#start = undefined;
     this.#progress = undefined;
     for (const item of this.#items.splice(0)) item.done?.({ kind: "aborted" });
   }

@@ -50,7 +50,8 @@ export function decide(step: RunStep, command: RunDecide): void {
   goOn(step, closed, { code: "rejected", message: note === undefined ? "rejected" : `rejected: ${note}` });
 }
 
-function decideAgain(checkpoint: Checkpoint, command: RunDecide): Effect {
+/** The answer to a decision on a closed checkpoint: the same again is a success without change. */
+export function decideAgain(checkpoint: Checkpoint, command: RunDecide): Effect {
   const { checkpointId, status, decision, providedInput } = checkpoint;
   const same =
     status === decidedStatus[command.decision] &&

@@ -5,6 +5,7 @@
 import { setup } from "xstate";
 import { effects, refuse, reply } from "../effects.ts";
 import { planned, type WithMeta } from "../planned.ts";
+import { decideAgain } from "./decide.ts";
 import {
   cancelRun,
   continueRun,
@@ -53,6 +54,13 @@ const runSetup = setup({
     refuseEnded: effects<RunContext, RunEvent>(({ context }) => [
       refuse("conflict", `the run is ${context.status} already`, { status: context.status }),
     ]),
+    /** A decision whose answer was lost may come again after it has ended the run. */
+    decideAfterEnd: effects<RunContext, RunEvent>(({ context, event }) => {
+      const decided =
+        event.type === "run.decide" && context.checkpoints.find((c) => c.checkpointId === event.checkpointId);
+      if (decided && decided.status !== "required") return [decideAgain(decided, event)];
+      return [refuse("conflict", `the run is ${context.status} already`, { status: context.status })];
+    }),
     acknowledge: effects(() => [reply(null)]),
   },
 });
@@ -61,7 +69,7 @@ const runSetup = setup({
 const afterEnd = {
   "run.finish_task": { actions: "acknowledge" },
   "run.continue": { guard: "isContinuing", actions: "goOn" },
-  "run.decide": { actions: "refuseEnded" },
+  "run.decide": { actions: "decideAfterEnd" },
 } as const;
 
 export const runMachine = runSetup.createMachine({
@@ -97,7 +105,7 @@ export const runMachine = runSetup.createMachine({
             "run.time_out": { actions: "timeOut" },
           },
         },
-        undoing: { on: { "run.decide": { actions: "refuseEnded" } } },
+        undoing: { on: { "run.decide": { actions: "decideAfterEnd" } } },
       },
     },
     succeeded: { on: { ...afterEnd, "run.cancel": { actions: "refuseEnded" } } },

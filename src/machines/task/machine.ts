@@ -2,7 +2,7 @@
  * The task's chart: one unit of work, from waiting for others over attempts to an end. Owns the
  * transitions; what they write and tell is in steps.ts.
  */
-import { assertEvent, assign, setup } from "xstate";
+import { assertEvent, assign, raise, setup } from "xstate";
 import { address } from "../address.ts";
 import type { ActorDefinition, Snapshot } from "../definition.ts";
 import {
@@ -59,6 +59,13 @@ function attemptOf(event: TaskEvent): number | undefined {
   return "attempt" in event ? event.attempt : undefined;
 }
 
+/** Who began the attempt: from its start, or from a report that tells the start too. */
+function startOf(event: TaskEvent): { agent: string; node: string | null } {
+  assertEvent(event, ["task.start", "task.report"]);
+  const { agent = "", node } = event.type === "task.start" ? event : (event.start ?? {});
+  return { agent, node: node ?? null };
+}
+
 const taskSetup = setup({
   types: { context: {} as TaskContext, events: {} as TaskEvent },
   guards: {
@@ -70,6 +77,8 @@ const taskSetup = setup({
     isOldAttempt: ({ context, event }) => attemptOf(event) !== context.attempt,
     isOldWork: ({ context, event }) => event.type === "work.lose" && event.id !== workId(context),
     isLostTooOften: ({ context }) => context.lost >= lostMax,
+    tellsStart: ({ context, event }) =>
+      event.type === "task.report" && event.start !== undefined && context.startedAt === null,
     succeeded: ({ event }) => event.type === "task.report" && event.outcome.ok,
     mayRetry: ({ context, event }) =>
       event.type === "task.report" &&
@@ -126,18 +135,20 @@ const taskSetup = setup({
       return { agent: event.agent };
     }),
     tellAssigned: on("task.assign", (context, event) => [emit("assigned", eventData(context, { agent: event.agent }))]),
-    start: assign(({ event }) => {
-      assertEvent(event, "task.start");
-      return { agent: event.agent, node: event.node ?? null, startedAt: event.meta.now };
-    }),
-    tellStarted: on("task.start", (context, event) => [
+    start: assign(({ event }) => ({ ...startOf(event), startedAt: event.meta.now })),
+    tellStarted: effects<TaskContext, TaskEvent>(({ context, event }) => [
       ...(context.timeoutMs === null
         ? []
         : [
             remind("time_out", event.meta.now + context.timeoutMs, { type: "task.time_out", attempt: context.attempt }),
           ]),
-      emit("started", eventData(context, { agent: event.agent })),
+      emit("started", eventData(context, { agent: startOf(event).agent })),
     ]),
+    reportOnce: raise(({ event }) => {
+      assertEvent(event, "task.report");
+      const { start: _, ...report } = event;
+      return report;
+    }),
     progress: assign(({ context, event }) => {
       assertEvent(event, "task.progress");
       return {
@@ -281,6 +292,7 @@ export const taskMachine = taskSetup.createMachine({
           on: {
             "task.report": [
               { guard: "isOldAttempt", actions: "refuseAttempt" },
+              { guard: "tellsStart", target: ".running", actions: ["start", "tellStarted", "reportOnce"] },
               { guard: "succeeded", target: "#task.completed", actions: "accept" },
               { guard: "mayRetry", target: "retrying", actions: ["accept", "tellAttemptFailed"] },
               { target: "#task.failed", actions: "accept" },

@@ -104,6 +104,8 @@ export const taskReportSchema = z.strictObject({
   type: z.literal("task.report"),
   attempt: attemptSchema,
   outcome: outcomeSchema,
+  /** The attempt was over before its start was told: both in one step. */
+  start: z.strictObject({ agent: z.string().max(200), node: z.string().max(200).optional() }).optional(),
 });
 export const taskCancelSchema = z.strictObject({
   type: z.literal("task.cancel"),

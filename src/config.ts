@@ -137,6 +137,8 @@ const schema = z.object(
 export type Config = Readonly<z.output<typeof schema>> & {
   /** Directories to look for programs in (the variable PATH). */
   readonly searchPath: string;
+  /** The HTTP server (the variable TROUPE_SERVER, for tests and fault-finding): native where it is installed, or ours. */
+  readonly server: "native" | "javascript";
 };
 
 /** Flags win over the environment, the environment over defaults; an empty variable counts as absent. Throws ConfigError. */
@@ -153,7 +155,11 @@ export function loadConfig(flags: Flags, env: Environment): Config {
   if (!parsed.success) {
     throw new ConfigError(parsed.error.issues.map((i) => `${source[String(i.path[0])]}: ${i.message}`));
   }
-  const config: Config = { ...parsed.data, searchPath: env.PATH ?? "" };
+  const server = env.TROUPE_SERVER || "native";
+  if (server !== "native" && server !== "javascript") {
+    throw new ConfigError(["TROUPE_SERVER: must be native or javascript"]);
+  }
+  const config: Config = { ...parsed.data, searchPath: env.PATH ?? "", server };
   const problems = contradictions(config);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;

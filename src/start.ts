@@ -70,7 +70,7 @@ function createLog(config: Config): Log {
 }
 
 async function bringUp(config: Config, log: Log, version: string, started: Started): Promise<void> {
-  requireNativeServer();
+  tellServer(config);
   const server = await ensureServer(config, log);
   started.push({ what: "nats-server", stop: () => server.stop() });
   const bus = await connectNats(natsOptions(config, server, log));
@@ -85,12 +85,11 @@ async function bringUp(config: Config, log: Log, version: string, started: Start
   process.stdout.write(`${banner(version, at, config, server, bus)}\n`);
 }
 
-/** The package's JavaScript stand-in lacks what the gateway needs (streams, upgrades): better no start than half of one. */
-function requireNativeServer(): void {
-  if (serverBuild() === "native") return;
-  throw new TroupeError(
-    "precondition_failed",
-    `the installed uWebSockets.js has no binary for Node ${process.versions.node}. Use Node 20, or on Node 22, 24 or 26 install the official build: npm install --no-save uNetworking/uWebSockets.js#v20.67.0`,
+/** Said once where npm installed no native server for this Node. */
+function tellServer(config: Config): void {
+  if (config.server === "javascript" || serverBuild() === "native") return;
+  process.stderr.write(
+    `note: uWebSockets.js has no binary here for Node ${process.versions.node}; the slower JavaScript server is used. The official build supports Node 22, 24 and 26: npm install --no-save uNetworking/uWebSockets.js#v20.67.0\n`,
   );
 }
 
@@ -229,6 +228,7 @@ async function startGateway(config: Config, log: Log, bus: NatsBus, host: Host, 
       host: config.host,
       port: config.port,
       version,
+      server: config.server,
       surface: config.role === "node" ? "health" : "all",
       apiKeys: parseApiKeys(config.apiKeys ?? ""),
       ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),

@@ -2,7 +2,8 @@
  * The raw limits' server: uWebSockets with nothing behind it (GET /), with one JetStream publish behind it
  * (POST /bridge), and with its own fan-out (POST /publish to all at /ws).
  */
-import { newApp, portOf } from "../../src/gateway/uws.ts";
+import { systemClock } from "../../src/bus/system-clock.ts";
+import { httpServer, serverBuild } from "../../src/gateway/uws.ts";
 import { serve } from "../process.ts";
 import { RawStore } from "../raw-store.ts";
 import type { Access } from "../store.ts";
@@ -18,7 +19,9 @@ async function listen({ store, message = "" }: { store: Access | null; message?:
   const subjects = raw === null ? [] : Array.from({ length: 8 }, (_, i) => raw.subject(i));
   const bytes = Buffer.from(message);
   let turn = 0;
-  const app = newApp();
+  if (serverBuild() !== "native") throw new Error("the raw limits are those of the native server; it is not installed");
+  const server = httpServer("native", systemClock);
+  const app = server.newApp();
   app.get("/", (res) => void res.end("hello"));
   app.post("/bridge", (res) => {
     let gone = false;
@@ -45,6 +48,8 @@ async function listen({ store, message = "" }: { store: Access | null; message?:
   });
   app.ws("/ws", { idleTimeout: 120, maxBackpressure: 2 ** 30, open: (ws) => void ws.subscribe(topic) });
   return new Promise((resolve, reject) => {
-    app.listen("127.0.0.1", 0, (socket) => (socket === false ? reject(new Error("no port")) : resolve(portOf(socket))));
+    app.listen("127.0.0.1", 0, (socket) =>
+      socket === false ? reject(new Error("no port")) : resolve(server.portOf(socket)),
+    );
   });
 }

@@ -65,6 +65,8 @@ export interface GatewayConfig {
   readonly apiKeys?: readonly ApiKey[];
   /** `health`: only /healthz and /readyz, to everybody. Default `all`. */
   readonly surface?: "all" | "health";
+  /** `javascript`: not the native HTTP server even where there is one. */
+  readonly server?: "native" | "javascript" | undefined;
   /** Shown in `GET /` and in the OpenAPI document. */
   readonly version: string;
   readonly limits?: Partial<GatewayLimits>;

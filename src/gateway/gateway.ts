@@ -17,7 +17,7 @@ import { openApiDocument } from "./openapi.ts";
 import type { Services } from "./operation.ts";
 import { operations } from "./operations/index.ts";
 import { hostName, isLoopbackName } from "./origin.ts";
-import { closeListener, listenOn, newApp, portOf, type us_listen_socket } from "./uws.ts";
+import { httpServer, type us_listen_socket } from "./uws.ts";
 import { newWorkflows } from "./workflows.ts";
 import { SocketServer } from "./ws/server.ts";
 
@@ -72,7 +72,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     publicUrl,
   });
   const sockets = new SocketServer({ services, operations, authenticator, publicUrl });
-  const app = newApp();
+  const server = httpServer(config.server, clock);
+  const app = server.newApp();
   if (!health) sockets.attach(app, "/v1/ws");
   app.any("/*", (res, req) => handler.handle(res, copyHead(req)));
   let listener: us_listen_socket | undefined;
@@ -85,14 +86,14 @@ export function createGateway(options: GatewayOptions): Gateway {
       return sockets.clients;
     },
     async listen() {
-      const socket = await listenOn(app, config.host, config.port);
+      const socket = await server.listen(app, config.host, config.port);
       if (socket === false) throw new Error(`cannot listen on ${config.host}:${config.port}; is the port taken?`);
       listener = socket;
-      port = portOf(socket);
+      port = server.portOf(socket);
       return port;
     },
     async close(graceMs) {
-      if (listener !== undefined) closeListener(listener);
+      if (listener !== undefined) server.closeListener(listener);
       listener = undefined;
       handler.closing = true;
       sockets.closeAll();

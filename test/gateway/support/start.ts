@@ -37,7 +37,11 @@ export interface StartOptions {
   readonly apiKeys?: readonly ApiKey[];
   readonly limits?: Partial<GatewayLimits>;
   readonly publicUrl?: string;
+  readonly server?: "native" | "javascript";
 }
+
+/** Runs a whole suite over the JavaScript server. */
+const server = process.env.TROUPE_SERVER === "javascript" ? "javascript" : "native";
 
 export async function start(options: StartOptions = {}): Promise<Started> {
   const runtime = new FakeRuntime();
@@ -50,7 +54,7 @@ export async function startOver<R extends Runtime>(runtime: R, options: StartOpt
   const log = (level: string) => (fields: object, message: string) =>
     void logs.push({ level, fields: fields as Record<string, unknown>, message });
   const logger = { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
-  const config = { host: "127.0.0.1", port: 0, version: "0.1.0", ...options };
+  const config = { host: "127.0.0.1", port: 0, version: "0.1.0", server, ...options } as const;
   const gateway = createGateway({ runtime, config, clock: realClock, logger });
   const port = await gateway.listen();
   const base = `http://127.0.0.1:${port}`;

@@ -10,7 +10,7 @@ export function natsOptions(config: Config, server: NatsServer, logger: BusLogge
   const options: Record<string, unknown> = {
     servers: server.urls,
     name: "troupe",
-    ...(server.user !== undefined && server.pass === undefined
+    ...(server.user !== undefined && !server.pass
       ? // `nats://token@host`, as NATS tools write it.
         { token: config.natsToken ?? server.user }
       : { user: server.user, pass: server.pass, token: config.natsToken }),

@@ -109,6 +109,9 @@ export async function answerDoor(partition: Partition, message: WireMessage): Pr
   }
 }
 
+/** In the details of `unavailable`: nobody listened. */
+export const noOwner = "no_owner";
+
 /** The asker's side over NATS. Throws TroupeError; `unavailable` when nobody serves the partition now. */
 export async function knockOverWire(
   wire: Wire,
@@ -117,7 +120,8 @@ export async function knockOverWire(
   timeoutMs: number,
 ): Promise<DoorAnswer> {
   const reply = await wire.request(`ask.${partition}`, pack(request), timeoutMs);
-  if (reply.kind === "no_responders") throw new TroupeError("unavailable", `Nobody serves partition ${partition} now.`);
+  if (reply.kind === "no_responders")
+    throw new TroupeError("unavailable", `Nobody serves partition ${partition} now.`, { reason: noOwner });
   if (reply.kind === "timed_out") throw new TroupeError("timed_out", `Partition ${partition} did not answer in time.`);
   const { answer, error } = unpack(reply.bytes) as {
     answer?: DoorAnswer;

@@ -190,7 +190,12 @@ export class GroupLoop {
     const { state, inbox } = this.#parts;
     const full = new TroupeError("storage_full", "The store refused the commit for want of room; nothing was changed.");
     const rest: Item[] = [];
+    // A repeated ask in a group without room: it took effect before, and is answered as it was then.
+    const known = kind === "full" ? builder.settled.filter(({ item }) => state.askers.find(item.id) !== undefined) : [];
+    this.#settle(known);
+    const done = new Set<Item>(known.map(({ item }) => item));
     for (const item of builder.taken) {
+      if (done.has(item)) continue;
       if (item.kind === "ask") item.fail(kind === "full" ? full : moved(state.partition));
       else rest.push(item);
     }

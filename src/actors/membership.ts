@@ -48,7 +48,10 @@ export class Membership {
   #timer: TimerHandle | undefined;
   #stopped = false;
   #seen = false;
-  #renewedAt = 0;
+  #renewedAt = Number.NEGATIVE_INFINITY;
+  /** When the connection last broke: others may have found nobody here, and need not have waited for the lease. */
+  #brokenAt = Number.NEGATIVE_INFINITY;
+  #suspicion = false;
   /** Monotonic time of the last look that succeeded. */
   #lookedAt = 0;
   /** Set while our entry was found removed and the partitions are not yet claimed again. */
@@ -69,6 +72,9 @@ export class Membership {
   async start(onTick: () => Promise<void>, onRemoved: () => Promise<void>): Promise<void> {
     this.#onRemoved = onRemoved;
     this.#bus.wire.subscribe(subjectOf(this.#own.boot), (m) => m.respond(new Uint8Array(0)));
+    this.#bus.wire.onConnection((connected) => {
+      if (!connected) this.#brokenAt = this.#bus.clock.monotonic();
+    });
     await this.#bus.wire.flush();
     await this.#beat();
     await this.look();
@@ -94,6 +100,11 @@ export class Membership {
     return this.members.filter(isPlaceable).map((m) => m.boot);
   }
 
+  /** Somebody found a partition without an owner: the next look asks every member whether it is there. */
+  suspect(): void {
+    this.#suspicion = true;
+  }
+
   /** From now on the others place nothing here; this node stays a member until `stop`. */
   async leave(): Promise<void> {
     this.#own = { ...this.#own, leaving: true };
@@ -102,7 +113,8 @@ export class Membership {
 
   /** True while this node's own lease stands by its own clock: it may answer from memory. */
   get holds(): boolean {
-    return !this.#doubtful && this.#bus.clock.monotonic() - this.#renewedAt < this.#leaseMs;
+    const renewed = this.#renewedAt > this.#brokenAt && this.#bus.clock.monotonic() - this.#renewedAt < this.#leaseMs;
+    return renewed && !this.#doubtful;
   }
 
   /** False only for a boot that is known to be gone. */
@@ -149,6 +161,8 @@ export class Membership {
     const now = clock.monotonic();
     // After a time without sight (NATS away, this process frozen) an unchanged entry says nothing yet.
     const blind = now - this.#lookedAt > this.#leaseMs / 2;
+    const suspicion = this.#suspicion;
+    this.#suspicion = false;
     this.#lookedAt = now;
     const present = new Set<string>();
     const doubtful: Observed[] = [];
@@ -164,11 +178,17 @@ export class Membership {
       } else if (blind) {
         known.since = now;
         doubtful.push(known);
-      } else if (now - known.since > this.#leaseMs / 2) {
+      } else if (suspicion || now - known.since > this.#leaseMs / 2) {
         doubtful.push(known);
       }
     }
-    for (const boot of this.#others.keys()) if (!present.has(boot)) this.#others.delete(boot);
+    for (const [boot, known] of this.#others) {
+      if (present.has(boot)) continue;
+      // A list may miss an entry that was written over while it was read.
+      const found = await registry.get(keyOf(boot));
+      if (found === null) this.#others.delete(boot);
+      else if (found.revision !== known.revision) Object.assign(known, { revision: found.revision, since: now });
+    }
     await Promise.all(doubtful.map((observed) => this.#examine(observed)));
     this.#seen = true;
   }

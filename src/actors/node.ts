@@ -48,6 +48,7 @@ export class Node {
   /** Something changed during the pass under way. */
   #again = false;
   #stopping = false;
+  #suspectedAt = 0;
 
   constructor(options: NodeOptions) {
     this.#options = options;
@@ -80,6 +81,10 @@ export class Node {
     );
     wire.subscribe(placementSubject, (m) => {
       if (unpack(m.bytes) !== this.boot) this.#lookAgain();
+    });
+    wire.subscribe(suspicionSubject, () => {
+      this.membership.suspect();
+      this.#lookAgain();
     });
     await wire.flush();
     this.#tellOthers();
@@ -123,6 +128,15 @@ export class Node {
     this.#options.bus.wire.publish(placementSubject, pack(this.boot));
   }
 
+  /** An asker found nobody for a partition: all look at once whether a member is gone. */
+  suspect(): void {
+    const { wire, clock } = this.#options.bus;
+    const now = clock.monotonic();
+    if (now - this.#suspectedAt < suspicionPauseMs) return;
+    this.#suspectedAt = now;
+    wire.publish(suspicionSubject, pack(this.boot));
+  }
+
   async #place(): Promise<void> {
     if (this.#stopping) return;
     // Leases first, members after: whoever claims a lease again has entered itself before.
@@ -141,7 +155,8 @@ export class Node {
     for (let p = 0; p < this.count; p++) {
       const lease = leases.get(leaseKey(p));
       const wanted = ownerOf(p, placeable);
-      if (this.partitions.get(p)?.phase === "serving" && holderOf(lease) !== this.boot) {
+      const serving = this.partitions.get(p)?.phase === "serving";
+      if (serving && holderOf(lease) !== this.boot && !(await this.#stillOurs(p))) {
         this.partitions.get(p)?.abandon();
         this.#forget(p);
       }
@@ -160,6 +175,11 @@ export class Node {
       }
     }
     await Promise.all(opening);
+  }
+
+  /** A list may miss a lease that was written over while it was read. */
+  async #stillOurs(p: number): Promise<boolean> {
+    return holderOf((await this.#options.bus.registry.get(leaseKey(p))) ?? undefined) === this.boot;
   }
 
   async #acquire(p: number, revision: number | undefined): Promise<void> {
@@ -300,6 +320,9 @@ export class Node {
 /** Says that leases or members changed. */
 const placementSubject = "cluster.placement";
 const handOverPauseMs = 20;
+/** Says that somebody found no owner of a partition. */
+const suspicionSubject = "cluster.suspicion";
+const suspicionPauseMs = 100;
 
 function holderOf(lease: RegistryEntry | undefined): string | undefined {
   return lease === undefined ? undefined : (unpack(lease.value) as string);

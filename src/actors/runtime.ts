@@ -22,7 +22,7 @@ import type {
   RuntimeStatus,
 } from "./client.ts";
 import { Cluster } from "./cluster.ts";
-import { type DoorAnswer, type DoorRequest, knock, knockOverWire } from "./doors.ts";
+import { type DoorAnswer, type DoorRequest, knock, knockOverWire, noOwner } from "./doors.ts";
 import { limits } from "./limits.ts";
 import { comparePlaces, type Place, type Row } from "./listing.ts";
 import type { Node } from "./node.ts";
@@ -203,6 +203,7 @@ export class TroupeRuntime implements Runtime {
         return await knockOverWire(bus.wire, p, request, Math.max(1, Math.min(left, 2000)));
       } catch (error) {
         const again = error instanceof TroupeError && ["moved", "unavailable", "timed_out"].includes(error.code);
+        if (again && error.details?.reason === noOwner) node.suspect();
         if (again && error.code !== "unavailable") outcome = "it may still take effect";
         if (again && error.code === "unavailable" && bus.wire.connected && node.faults.has(p))
           throw new TroupeError("internal", `Partition ${p} is stopped: its store needs an operator.`);

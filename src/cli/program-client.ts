@@ -4,6 +4,7 @@
  */
 import type { Command } from "commander";
 import * as artifacts from "./commands/artifacts.ts";
+import { cluster } from "./commands/cluster.ts";
 import * as decisions from "./commands/decisions.ts";
 import * as one from "./commands/run.ts";
 import * as runs from "./commands/runs.ts";
@@ -13,6 +14,7 @@ import * as tasks from "./commands/tasks.ts";
 import * as workflows from "./commands/workflows.ts";
 import type { FollowFlags } from "./follow.ts";
 import { collectValues, parseCount, parseDuration, parsePriority, parseRunStatus } from "./parse.ts";
+import { registerDeadLetters } from "./program-dead-letters.ts";
 import type { GlobalFlags, Session } from "./session.ts";
 
 /** What a command does in a session; the number is the exit code. */
@@ -36,10 +38,12 @@ export function registerClient(program: Command, port: ClientPort): void {
   registerTasks(program.command("tasks").description("tasks: list, show, create, cancel"), on);
   registerAgents(program.command("agents").description("agents: list"), on);
   registerArtifacts(program.command("artifacts").description("what runs left behind: show, get"), on);
+  registerDeadLetters(program, on);
   registerWatching(program, on);
 }
 
-type On = (command: Command, handler: Handler) => Promise<void>;
+/** Runs a handler in a session made from the command's global flags. */
+export type On = (command: Command, handler: Handler) => Promise<void>;
 
 const json = ["--json", "JSON for machines"] as const;
 const inputHelp = "JSON, @file, or - for stdin";
@@ -224,6 +228,11 @@ function registerWatching(program: Command, on: On): void {
     .action((pattern: string, flags: follow.TailFlags, command: Command) =>
       on(command, (session) => follow.tail(session, pattern, flags)),
     );
+  program
+    .command("cluster")
+    .description("the cluster: members, and each partition with its owner")
+    .option(...json)
+    .action((flags: JsonFlag, command: Command) => on(command, (session) => cluster(session, flags)));
   program
     .command("status")
     .description("how the server is")

@@ -39,7 +39,8 @@ export class NatsWire implements Wire {
       }
     };
     const subscription = this.requests.nc.subscribe(subject, queue === undefined ? { callback } : { callback, queue });
-    return { unsubscribe: () => subscription.unsubscribe() };
+    // Drained: what the server had sent before it heard of the end is still answered, not swallowed.
+    return { unsubscribe: () => void subscription.drain().catch(() => {}) };
   }
 
   /** Throws BusError `unreachable` when the connection breaks meanwhile. */

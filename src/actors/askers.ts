@@ -5,6 +5,7 @@
  */
 import type { Json } from "../machines/effects.ts";
 import type { AskerChange } from "./group.ts";
+import { roughBytes } from "./size.ts";
 
 export interface AskId {
   readonly boot: string;
@@ -22,12 +23,19 @@ interface Asker {
 /** Ids kept over all askers; beyond it new asks are refused as `overloaded`. */
 const idsMax = 200_000;
 
+function idBytes(reply: Json): number {
+  return 8 + roughBytes(reply);
+}
+
 export class Askers {
+  /** The partition's own record, one message, holds all of them: about so many bytes at most. */
+  bytesMax = Number.POSITIVE_INFINITY;
   readonly #askers = new Map<string, Asker>();
   #ids = 0;
+  #bytes = 0;
 
   get full(): boolean {
-    return this.#ids >= idsMax;
+    return this.#ids >= idsMax || this.#bytes >= this.bytesMax;
   }
 
   /** The reply given to this id before; undefined if it is new. */
@@ -53,16 +61,19 @@ export class Askers {
       }
       if (until > asker.until) asker.until = until;
       for (const [number, reply] of done) {
-        if (!asker.done.has(number)) this.#ids++;
+        if (asker.done.has(number)) continue;
+        this.#ids++;
+        this.#bytes += idBytes(reply);
         asker.done.set(number, reply);
       }
       if (low > asker.low) {
         asker.low = low;
         // Numbers are inserted nearly in order, so what is below `low` stands at the front.
-        for (const number of asker.done.keys()) {
+        for (const [number, reply] of asker.done) {
           if (number >= low) break;
           asker.done.delete(number);
           this.#ids--;
+          this.#bytes -= idBytes(reply);
         }
       }
     }
@@ -73,6 +84,7 @@ export class Askers {
     for (const [boot, asker] of this.#askers) {
       if (asker.until >= now) continue;
       this.#ids -= asker.done.size;
+      for (const reply of asker.done.values()) this.#bytes -= idBytes(reply);
       this.#askers.delete(boot);
     }
   }

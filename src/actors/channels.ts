@@ -90,12 +90,16 @@ export class Channels {
     box.acked = acked;
   }
 
-  /** Takes what a group of the journal's tail (stored at `seq`) says; what is known already is passed over. */
+  /**
+   * Takes what a group of the journal's tail (stored at `seq`) says; what is known already is passed over. Returns, as
+   * `acknowledge` does, from where the journal must be kept.
+   */
   replay(
     mail: readonly (readonly [number, number, Letter])[],
     acked: readonly (readonly [number, number])[],
     seq: number,
-  ): void {
+  ): number {
+    let oldest = 0;
     for (const [to, number, letter] of mail) {
       const box = this.#box(to);
       if (number <= box.acked) continue;
@@ -107,9 +111,11 @@ export class Channels {
     for (const [to, number] of acked) {
       const box = this.#box(to);
       if (number <= box.acked) continue;
-      box.letters.splice(0, number - box.acked);
+      const dropped = box.letters.splice(0, number - box.acked)[0]?.seq ?? 0;
+      if (dropped > 0 && (oldest === 0 || dropped < oldest)) oldest = dropped;
       box.acked = number;
     }
+    return oldest;
   }
 
   /** Acknowledgements to write with the next group; clears the list. */

@@ -54,6 +54,8 @@ export class Partition {
       onFault: (error: Error) => this.#fault(error),
     };
     this.state = state;
+    // A quarter: the group in the making may add as much again, and estimates are rough.
+    state.askers.bytesMax = bus.journal.payloadBytesMax >> 2;
     this.#loader = new Loader(state, bus.records, codec);
     const recall: Loader["recall"] = (history) => this.#loader.recall(history);
     const oldestTail = () => this.#loader.oldestTail();

@@ -174,7 +174,7 @@ async function restore(env: TakeoverEnvironment, tail: readonly DecodedGroup[]):
 function replay(env: TakeoverEnvironment, group: DecodedGroup, newer: boolean): void {
   const { state, loader } = env;
   const { mail, acked, cursors, askers, actors } = group.body;
-  state.channels.replay(mail, newer ? acked : [], group.seq);
+  state.touchMeta(state.channels.replay(mail, newer ? acked : [], group.seq));
   if (newer) {
     state.channels.moved(cursors);
     state.askers.apply(askers);

@@ -141,3 +141,23 @@ test("an event without a kind or with a lone surrogate in its name stops nobody"
   await cluster.clock.advance(500);
   expect(subjects).toEqual(["event.a.probe.unknown.a.odd=EF=BF=BD", "event.a.probe.unknown.a.-"]);
 });
+
+test("remembered replies are bounded by what the partition's own record can hold", async () => {
+  const cluster = new Cluster({ partitions: 2, streams: 1 });
+  const node = await cluster.start("only", { payloadBytesMax: 100_000, flushMs: 100 });
+  // An ask that goes on waiting keeps all later ones of this process remembered.
+  cluster.fault = (call) => (call.operation === "append" && call.about === "1" ? { kind: "drop" } : undefined);
+  const waiting = codeOf(node.runtime.ask(probeAt(cluster.keyIn(1)), doing([]), { timeoutMs: 60_000 }));
+  await cluster.clock.advance(10);
+  const talk = doing([{ type: "reply", value: text(2_000) }], { keep: 1 });
+  const outcomes: unknown[] = [];
+  for (let i = 0; i < 80; i++)
+    outcomes.push(await cluster.until(codeOf(node.runtime.ask(probeAt(cluster.keyIn(0)), talk))));
+  await cluster.clock.advance(2000);
+  expect([...node.host.node.faults]).toEqual([]);
+  expect(outcomes.at(-1)).toBe("overloaded");
+  cluster.fault = undefined;
+  expect(await cluster.until(waiting)).toMatchObject({ step: 1 });
+  await cluster.clock.advance(200_000);
+  expect(await cluster.until(codeOf(node.runtime.ask(probeAt(cluster.keyIn(0)), talk)))).toMatchObject({});
+});

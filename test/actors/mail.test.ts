@@ -150,3 +150,19 @@ test("letters too large to travel together travel in parts", async () => {
   expect(heard.map((text) => text.slice(0, 3))).toEqual(list.map((text) => text.slice(0, 3)));
   expect(largest).toBeGreaterThan(9_000);
 });
+
+test("a send follows earlier ones that wait behind another actor's loading", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const first = await cluster.start("first", { flushMs: 100 });
+  for (const key of ["slow", "quick"]) await cluster.ask(first, counterAt(key), { type: "hear", text: "awake" });
+  await cluster.until(first.host.stop());
+  const node = await cluster.start("second");
+  await cluster.clock.advance(1000);
+  cluster.fault = (call) =>
+    call.port === "records" && call.about.includes("slow") ? { kind: "delay", ms: 800 } : undefined;
+  await cluster.ask(node, probeAt("w"), doing([hear("slow", "1"), hear("quick", "1")]));
+  expect((await cluster.view(node, counterAt("quick"))).heard).toEqual(["awake"]);
+  await cluster.ask(node, probeAt("w"), doing([hear("quick", "2")]));
+  await cluster.clock.advance(3000);
+  expect((await cluster.view(node, counterAt("quick"))).heard).toEqual(["awake", "1", "2"]);
+});

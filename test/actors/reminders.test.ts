@@ -110,3 +110,20 @@ test("the heap gives what is due, earliest first, as a sorted list would", async
     { numRuns: 60 },
   );
 });
+
+test("a due arming that was replaced meanwhile does nothing, even with the same due time", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const node = await cluster.start("only");
+  const at = cluster.clock.now() + 1000;
+  const arm = (keep: string, when: number) => doing([remind("r", when, doing([], { keep }))]);
+  await cluster.ask(node, probeAt("a"), arm("first", at));
+  // The first arming falls due while the second one waits for its commit, with the same due time.
+  node.gate.closed = true;
+  const again = node.runtime.ask(probeAt("a"), arm("second", at));
+  await cluster.clock.advance(1500);
+  node.gate.open();
+  await cluster.until(again);
+  await cluster.clock.advance(100);
+  const { kept, steps } = await cluster.view(node, probeAt("a"));
+  expect([kept, steps]).toEqual(["second", 3]);
+});

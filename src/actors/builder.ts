@@ -8,35 +8,15 @@ import type { Snapshot } from "../machines/definition.ts";
 import type { Command, Effect, Json, JsonObject } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { AskerChanges } from "./askers.ts";
+import type { BuilderEnvironment } from "./builder-environment.ts";
 import type { StoredEvent } from "./client.ts";
+import { deadLetterAddress, deadLetterOf, tried } from "./dead-letters.ts";
 import { type Draft, draftOf, draftReminder, draftWork, type Entry } from "./entry.ts";
 import type { Group, Letter } from "./group.ts";
 import type { AskItem, Inbox, Item } from "./inbox.ts";
-import { type Limits, type Logger, limits } from "./limits.ts";
-import { changeOf, deadLetterOf, kindOf, replyOf } from "./outcome.ts";
+import { type Limits, limits } from "./limits.ts";
+import { changeOf, deadLetterEvent, kindOf, replyOf } from "./outcome.ts";
 import { effectBytes, roughBytes } from "./size.ts";
-import type { PartitionState } from "./state.ts";
-
-export interface BuilderEnvironment {
-  readonly state: PartitionState;
-  readonly boot: string;
-  readonly now: number;
-  readonly logger: Logger;
-  /** Largest group, bytes. */
-  readonly bytesMax: number;
-  readonly stepsMax: number;
-  /** Asks, letters and reminders in one group at most; what they send within the partition comes on top. */
-  readonly headsMax: number;
-  /** A command whose change no commit can hold: it becomes a dead letter. */
-  readonly oversize: Command | undefined;
-  partitionOf(root: string): number;
-  /** The actor, if it is in memory or certainly does not exist (then a new, empty entry); otherwise undefined. */
-  resident(address: Address): Entry | undefined;
-  /** Keeps the item until the actor is loaded. */
-  park(item: Item): void;
-  /** Begins loading for a letter at the head of a channel. */
-  prefetch(address: Address): void;
-}
 
 /** An answer that waits for the commit. */
 export interface Settled {
@@ -69,6 +49,7 @@ export class GroupBuilder {
   #steps = 0;
   #bytes = 512;
   #asked = false;
+  #dead = 0;
 
   constructor(env: BuilderEnvironment) {
     this.#env = env;
@@ -139,9 +120,9 @@ export class GroupBuilder {
           break;
         }
         if (this.#env.state.stepper(letter.to.type) === undefined) {
-          const fields = { actor: formatAddress(letter.to), command: letter.command.type, from, number };
-          this.#env.logger.error(fields, "a letter to an unknown type of actor is passed over");
           this.#cursors.set(from, number);
+          this.#keepDead(letter.to, letter.command, `no actor type ${letter.to.type}`, `letter of partition ${from}`);
+          this.#drainLocal();
           count++;
           continue;
         }
@@ -216,7 +197,7 @@ export class GroupBuilder {
     if (entry === undefined) throw new Error(`${formatAddress(address)} is not in memory`);
     try {
       if (command === this.#env.oversize) throw new Error("what it changes is more than one commit can hold");
-      this.#step(entry, command, false);
+      tried(() => this.#step(entry, command, false));
     } catch (error) {
       if (error instanceof TroupeError) {
         this.#env.logger.debug(
@@ -225,7 +206,7 @@ export class GroupBuilder {
         );
         return;
       }
-      this.#deadLetter(entry, command, error);
+      this.#deadLetter(entry, command, error, source);
     }
   }
 
@@ -384,16 +365,24 @@ export class GroupBuilder {
     return new TroupeError("internal", `The step of ${command.type} failed; nothing was changed.`);
   }
 
-  /** The fault is kept as an event of the root, in the commit that passes the letter over. */
-  #deadLetter(entry: Entry, command: Command, error: unknown): void {
-    this.#env.logger.error(
-      { actor: formatAddress(entry.address), command: command.type, err: error },
-      "dead letter: a step threw",
-    );
+  /** An event of the root tells of it, in the commit that passes the letter over. */
+  #deadLetter(entry: Entry, command: Command, error: unknown, source: string): void {
     // An actor that does not exist goes on not to exist.
     const draft = entry.snapshot === null ? this.drafts.get(entry) : this.#draft(entry);
     if (draft !== undefined) draft.step++;
-    const { data, bytes } = deadLetterOf(command, error);
+    const { data, bytes } = deadLetterEvent(command, error);
     this.#emit(entry, draft?.snapshot ?? entry.stepper.initial, "dead_lettered", data, bytes);
+    this.#keepDead(entry.address, command, error, source);
+  }
+
+  /** The command and its cause, as an actor of its own. */
+  #keepDead(to: Address, command: Command, error: unknown, source: string): void {
+    const { state, bytesMax, logger } = this.#env;
+    logger.error({ actor: formatAddress(to), command: command.type, source, err: error }, "dead letter");
+    const at = deadLetterAddress(state.partition, state.number + 1, this.#dead++);
+    // One of its own would go round for ever.
+    if (to.type === at.type || state.stepper(at.type) === undefined) return;
+    const kept = deadLetterOf(to, command, error, source, bytesMax);
+    this.#send(at, kept, roughBytes(kept) + 64);
   }
 }

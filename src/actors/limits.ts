@@ -7,6 +7,8 @@ export interface Limits {
   readonly groupStepsMax: number;
   /** Effects of one step; more is a fault of the machine and refuses the command. */
   readonly stepEffectsMax: number;
+  /** How often a step that throws is tried before its command becomes a dead letter. */
+  readonly stepTriesMax: number;
   /** Asks waiting for a partition; more answer `overloaded`. */
   readonly inboxAsksMax: number;
   /** Unacknowledged letters of one channel; asks that would add to it answer `overloaded`. */
@@ -22,6 +24,7 @@ export interface Limits {
 export const limits: Limits = {
   groupStepsMax: 1024,
   stepEffectsMax: 2048,
+  stepTriesMax: 3,
   inboxAsksMax: 20_000,
   channelBacklogMax: 100_000,
   lettersPerSend: 256,

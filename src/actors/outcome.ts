@@ -12,7 +12,10 @@ import { roughBytes } from "./size.ts";
 /** A dead letter's command is kept up to this size. */
 const deadLetterBytesMax = 65_536;
 
-export function deadLetterOf(command: Command, error: unknown): { readonly data: JsonObject; readonly bytes: number } {
+export function deadLetterEvent(
+  command: Command,
+  error: unknown,
+): { readonly data: JsonObject; readonly bytes: number } {
   const bytes = roughBytes(command);
   const kept = bytes > deadLetterBytesMax ? { type: command.type } : (command as JsonObject);
   const data = { command: kept, error: String(error).slice(0, 1000) };

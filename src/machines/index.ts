@@ -3,6 +3,7 @@
  * other houses use.
  */
 import { agentDefinition } from "./agent/machine.ts";
+import { deadLetterDefinition } from "./dead-letter/machine.ts";
 import type { ActorDefinition } from "./definition.ts";
 import { runDefinition } from "./run/definition.ts";
 import { taskDefinition } from "./task/machine.ts";
@@ -15,6 +16,7 @@ export const definitions: readonly ActorDefinition[] = [
   agentDefinition,
   workflowDefinition,
   workflowVersionDefinition,
+  deadLetterDefinition,
 ];
 
 export * from "./address.ts";

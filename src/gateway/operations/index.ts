@@ -6,6 +6,7 @@ import type { Operation } from "../operation.ts";
 import { agentOperations } from "./agents.ts";
 import { artifactOperations } from "./artifacts.ts";
 import { checkpointOperations } from "./checkpoints.ts";
+import { deadLetterOperations } from "./dead-letters.ts";
 import { runEventOperations } from "./run-events.ts";
 import { runOperations } from "./runs.ts";
 import { systemOperations } from "./system.ts";
@@ -20,5 +21,6 @@ export const operations: readonly Operation[] = [
   ...artifactOperations,
   ...taskOperations,
   ...agentOperations,
+  ...deadLetterOperations,
   ...systemOperations,
 ];

@@ -86,6 +86,13 @@ describe("requests", () => {
     two.socket.destroy();
   });
 
+  test("a declared length far over the bound is refused before a byte of it came", async () => {
+    const one = await raw(`${head}Content-Length: 99999999999\r\n\r\n`);
+    const came = await one.until(/too_large/);
+    expect(came).toMatch(/^HTTP\/1.1 413 [\s\S]*connection: close\r\n/i);
+    one.socket.destroy();
+  });
+
   test("an upgrade to something else is not taken", async () => {
     const plain = "HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n";
     const get = await raw(`GET /healthz ${plain}\r\n`);

@@ -12,8 +12,8 @@ import { type RouteBehavior, SocketRoute } from "./socket-route.ts";
 type Handler = (res: never, req: never) => void;
 type Listening = (server: Server | false) => void;
 
-/** How long a connection may neither send nor take anything; more than the silence of any stream. */
-const idleMs = 120_000;
+/** How long a connection may neither send nor take anything; more than the silence of any stream, and than any answer takes. */
+const idleMs = 40_000;
 const keepAliveMs = 10_000;
 
 export class FallbackApp {

@@ -57,6 +57,8 @@ export class FallbackResponse {
   onData(handler: (chunk: ArrayBuffer, isLast: boolean) => void): this {
     this.request.on("data", (chunk: Buffer) => handler(exactBuffer(chunk), false));
     this.request.on("end", () => handler(new ArrayBuffer(0), true));
+    // A bound on the declared length is applied before anything comes.
+    queueMicrotask(() => this.over || handler(new ArrayBuffer(0), false));
     return this;
   }
 

@@ -58,10 +58,23 @@ let encoder = newEncoder();
 const decoder = new Decoder();
 let loading: Promise<Codec> | undefined;
 
-/** Loads the hash's WebAssembly once; later calls give the same codec. */
+/** Loads the hash's WebAssembly once; later calls give the same codec. It writes the newest format. */
 export function loadCodec(): Promise<Codec> {
-  loading ??= makeCodec();
+  loading ??= makeCodec(() => FORMAT_VERSION, FORMAT_VERSION);
   return loading;
+}
+
+/**
+ * A codec of its own that writes the format which `written` names at that moment, and reads up to `readMax`: while
+ * nodes of two versions run, all write what the oldest reads.
+ */
+export function loadCodecWriting(written: () => number, readMax: number = FORMAT_VERSION): Promise<Codec> {
+  return makeCodec(written, readMax);
+}
+
+/** The newest format that every one of these members reads. */
+export function writtenFormat(members: readonly { readonly format: number }[]): number {
+  return members.reduce((lowest, { format }) => Math.min(lowest, format), FORMAT_VERSION);
 }
 
 /** A value as plain MessagePack, for messages that are not stored. `undefined` fields are left out. */
@@ -78,26 +91,29 @@ export function unpack(bytes: Uint8Array): unknown {
   }
 }
 
-async function makeCodec(): Promise<Codec> {
+async function makeCodec(written: () => number, readMax: number): Promise<Codec> {
   const { h64Raw } = await xxhash();
   // The hash's seed holds version and kind, so that a flipped bit there is found too.
   const hash = (payload: Uint8Array, version: number, kind: number) => h64Raw(payload, BigInt(version * 256 + kind));
   return {
     seal(kind, value) {
       if (!(Number.isInteger(kind) && kind >= 0 && kind <= 255)) throw new RangeError(`Kind ${kind} is no byte.`);
+      const version = written();
+      if (!(Number.isInteger(version) && version >= 1 && version <= readMax))
+        throw new RangeError(`Format ${version} is not one that this Troupe writes (1 to ${readMax}).`);
       const payload = encodeShared(value);
       const bytes = new Uint8Array(HEADER_BYTES + payload.length);
       bytes[0] = MAGIC_0;
       bytes[1] = MAGIC_1;
-      bytes[2] = FORMAT_VERSION;
+      bytes[2] = version;
       bytes[3] = kind;
       bytes.set(payload, HEADER_BYTES);
-      const sum = hash(payload, FORMAT_VERSION, kind);
+      const sum = hash(payload, version, kind);
       new DataView(bytes.buffer).setBigUint64(4, sum);
       return { bytes, checksum: hex(sum) };
     },
     open(bytes) {
-      const { version, kind, sum } = readHeader(bytes);
+      const { version, kind, sum } = readHeader(bytes, readMax);
       const payload = bytes.subarray(HEADER_BYTES);
       if (hash(payload, version, kind) !== sum) {
         throw new CodecError(
@@ -108,20 +124,20 @@ async function makeCodec(): Promise<Codec> {
       return { kind, version, checksum: hex(sum), value: unpack(payload) };
     },
     checksumOf(bytes) {
-      return hex(readHeader(bytes).sum);
+      return hex(readHeader(bytes, readMax).sum);
     },
   };
 }
 
-function readHeader(bytes: Uint8Array): { version: number; kind: number; sum: bigint } {
+function readHeader(bytes: Uint8Array, readMax: number): { version: number; kind: number; sum: bigint } {
   if (bytes.length <= HEADER_BYTES || bytes[0] !== MAGIC_0 || bytes[1] !== MAGIC_1) {
     throw new CodecError("corrupt", `${bytes.length} stored bytes do not begin as a Troupe message.`);
   }
   const version = bytes[2] ?? 0;
-  if (version > FORMAT_VERSION) {
+  if (version > readMax) {
     throw new CodecError(
       "newer_format",
-      `A stored message has format version ${version}; this Troupe reads up to ${FORMAT_VERSION}. Start a newer Troupe.`,
+      `A stored message has format version ${version}; this Troupe reads up to ${readMax}. Start a newer Troupe.`,
     );
   }
   if (version === 0) throw new CodecError("corrupt", "A stored message has format version 0.");

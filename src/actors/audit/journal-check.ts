@@ -48,6 +48,9 @@ export class JournalCheck {
   /** Groups from the floor on, in order: what a take-over would read. */
   readonly tail: PlacedGroup[] = [];
   readonly positions = new Positions();
+  /** Last step of each actor, and last event of each root, before the floor: the records have at least these. */
+  readonly flushedSteps = new Map<string, number>();
+  readonly flushedEvents = new Map<string, number>();
   groups = 0;
   bytes = 0;
   firstNumber = 0;
@@ -94,6 +97,12 @@ export class JournalCheck {
     this.checksums.set(group.number, group.checksum);
     this.positions.take(group);
     if (group.seq >= this.#floor) this.tail.push(group);
+    else this.#takeFlushed(group);
+  }
+
+  #takeFlushed(group: PlacedGroup): void {
+    for (const { type, key, step } of group.body.actors) this.flushedSteps.set(`${type}/${key}`, step);
+    for (const { root, no } of group.events) this.flushedEvents.set(root, no);
   }
 
   /** False when the numbers of steps, events and letters cannot be compared with those before. */

@@ -225,6 +225,7 @@ export class RecordsCheck {
     for (const list of changes.values()) await this.#settleActor(list);
     for (const [root, list] of events) await this.#settleHistory(root, list);
     await this.#settleNamed(changes);
+    await this.#settleFlushed();
     this.#checkLetters();
   }
 
@@ -322,6 +323,29 @@ export class RecordsCheck {
       const address = { type: name.slice(0, cut), key: name.slice(cut + 1) };
       if ((await bus.records.get(partition, names.actor(address))) !== null) continue;
       problems.add(placeOf(names.actor(address)), "missing", "It is not there, although the history has events of it.");
+    }
+  }
+
+  /** What lies before the floor is in the records: one that has less was lost, or put back. */
+  async #settleFlushed(): Promise<void> {
+    const { bus, codec, partition, problems, journal } = this.#env;
+    const say = (name: RecordName, has: number | undefined, wanted: number, what: string) => {
+      const message = `${has === undefined ? "It is not there" : `It has ${what} ${has}`}, but the journal knows ${what} ${wanted} before its floor.`;
+      problems.add(placeOf(name), has === undefined ? "missing" : "broken_chain", message);
+    };
+    for (const [actor, step] of journal.flushedSteps) {
+      if (!(this.actors.get(actor) === undefined || (this.actors.get(actor) as number) < step)) continue;
+      const cut = actor.indexOf("/");
+      const name = names.actor({ type: actor.slice(0, cut), key: actor.slice(cut + 1) });
+      const stored = await bus.records.get(partition, name);
+      const has = stored === null ? undefined : decodeActor(codec, stored.bytes).step;
+      if (has === undefined || has < step) say(name, has, step, "step");
+    }
+    for (const [root, no] of journal.flushedEvents) {
+      if (!(this.histories.get(root) === undefined || (this.histories.get(root) as number) < no)) continue;
+      const stored = await bus.records.get(partition, names.history(root));
+      const has = stored === null ? undefined : decodeHistory(codec, stored.bytes).last;
+      if (has === undefined || has < no) say(names.history(root), has, no, "event");
     }
   }
 

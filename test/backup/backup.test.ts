@@ -89,7 +89,7 @@ describe("under load", () => {
     async (replayBytes) => {
       const store = memoryStore();
       const host = await start(store, 1, { flushMs: 15, replayBytes, activeMax: 3 });
-      const pairs = Array.from({ length: 4 }, (_, p) => keysOf(p, 3)).flatMap((keys) => keys);
+      const pairs = Array.from({ length: 4 }, (_, p) => keysOf(p, 3)).flat();
       for (const key of pairs) await host.runtime.ask(at(key), { type: "add" });
       let working = true;
       const acknowledged = new Map<string, number>();

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 /** The NATS driver on a real server: the contract, and what only a server can do: die and come back. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { JournalMessage } from "../../src/bus/journal.ts";
@@ -231,9 +232,14 @@ describe("nats: a server that dies and comes back", () => {
     const from = (await bus.journal.bounds(0)).lastSeq + 1;
     const follower = await other.journal.follow(0, from, (m) => seen.push(read(m.bytes)));
     process.kill(server.pid, "SIGSTOP");
-    const outcome = await bus.journal.append(2, text("frozen"), before);
-    expect(outcome).toMatchObject({ kind: "unknown", reason: "no answer in time" });
-    process.kill(server.pid, "SIGCONT");
+    try {
+      // The signal takes effect a little later than it is sent.
+      await until(() => execFileSync("ps", ["-o", "stat=", "-p", String(server.pid)]).includes("T"), 5_000, "the stop");
+      const outcome = await bus.journal.append(2, text("frozen"), before);
+      expect(outcome).toMatchObject({ kind: "unknown", reason: "no answer in time" });
+    } finally {
+      process.kill(server.pid, "SIGCONT");
+    }
     const { seq } = await persist(2, "frozen", before);
     expect((await bus.journal.last(2))?.seq).toBe(seq);
     await until(() => seen.length > 0, 10_000, "the follower");

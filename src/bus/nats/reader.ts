@@ -105,6 +105,10 @@ export class OrderedReader {
     this.discard();
     const generation = ++this.generation;
     const { requests } = this.api;
+    if (requests.nc.isClosed()) {
+      this.stop();
+      return undefined;
+    }
     const inbox = createInbox(requests.inboxPrefix);
     const consumer = `troupe_${inbox.slice(inbox.lastIndexOf(".") + 1)}`;
     this.consumerSeq = 0;

@@ -1,5 +1,5 @@
-import { execFileSync } from "node:child_process";
 /** The NATS driver on a real server: the contract, and what only a server can do: die and come back. */
+import { execFileSync } from "node:child_process";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { JournalMessage } from "../../src/bus/journal.ts";
 import { connectNats, type NatsBus } from "../../src/bus/nats/bus.ts";

@@ -158,6 +158,8 @@ export class Troupe {
 
   /** SIGKILL to the nats-server; waits until the process is gone. */
   async killNats(): Promise<void> {
+    // With troupe dead too there may be none, and nobody who would start one.
+    if (!this.alive && this.natsPid() === null) return;
     const pid = await eventually("the nats-server's pid", () => this.natsPid());
     process.kill(pid, "SIGKILL");
     await eventually("the nats-server's end", () => this.natsPid() !== pid);

@@ -17,8 +17,10 @@ import { connectNats, type NatsBus } from "./bus/nats/bus.ts";
 import { ensureServer } from "./bus/server/ensure.ts";
 import { type NatsServer, ServerError } from "./bus/server/options.ts";
 import { type Config, ConfigError, type Environment, type Flags, loadConfig } from "./config.ts";
-import { createGateway, type Gateway, parseApiKeys, serverBuild } from "./gateway/index.ts";
+import { createGateway, type Gateway, operations, parseApiKeys, serverBuild } from "./gateway/index.ts";
 import { hashJson } from "./gateway/json.ts";
+import type { Operation } from "./gateway/operation.ts";
+import type { ActorDefinition } from "./machines/definition.ts";
 import { TroupeError } from "./machines/errors.ts";
 import { definitions } from "./machines/index.ts";
 import { describeIssues, parseWorkflow } from "./machines/workflow/check.ts";
@@ -31,8 +33,19 @@ const workflowRetryMs = 1000;
 /** What has been started, newest last; stopped from the end. */
 type Started = { readonly what: string; stop(): Promise<void> }[];
 
+/** What a process hosts beside all that comes along: a test's own actors, and the operations on them. */
+export interface Additions {
+  readonly definitions?: readonly ActorDefinition[];
+  readonly operations?: readonly Operation[];
+}
+
 /** Runs until it is told to stop; gives the exit code. */
-export async function start(flags: Flags, env: Environment, version: string): Promise<number> {
+export async function start(
+  flags: Flags,
+  env: Environment,
+  version: string,
+  additions: Additions = {},
+): Promise<number> {
   let config: Config;
   try {
     config = loadConfig(flags, env);
@@ -45,7 +58,7 @@ export async function start(flags: Flags, env: Environment, version: string): Pr
   const started: Started = [];
   const stopped = untilSignal(log);
   try {
-    await bringUp(config, log, version, started);
+    await bringUp({ config, log, version, additions }, started);
     await stopped;
     return 0;
   } catch (error) {
@@ -69,14 +82,22 @@ function createLog(config: Config): Log {
   );
 }
 
-async function bringUp(config: Config, log: Log, version: string, started: Started): Promise<void> {
+interface Composition {
+  readonly config: Config;
+  readonly log: Log;
+  readonly version: string;
+  readonly additions: Additions;
+}
+
+async function bringUp(composition: Composition, started: Started): Promise<void> {
+  const { config, log, version } = composition;
   tellServer(config);
   const server = await ensureServer(config, log);
   started.push({ what: "nats-server", stop: () => server.stop() });
   const bus = await connectNats(natsOptions(config, server, log));
   started.push({ what: "connection", stop: () => bus.close() });
-  const host = await startNode(config, log, bus, started);
-  const gateway = await startGateway(config, log, bus, host, version);
+  const host = await startNode(composition, bus, started);
+  const gateway = await startGateway(composition, bus, host);
   // A node's health stays visible to the end of its drain.
   const close = { what: "gateway", stop: () => gateway.close(Math.min(config.drainMs, 5000)) };
   if (config.role === "node") started.splice(started.length - 2, 0, close);
@@ -107,9 +128,17 @@ function banner(version: string, at: string, config: Config, server: NatsServer,
   return `Troupe ${version} is ready${role} on ${at} (${nats}${sync})\n${docs}stop with Ctrl-C`;
 }
 
-async function startNode(config: Config, log: Log, bus: NatsBus, started: Started): Promise<Host> {
+async function startNode(composition: Composition, bus: NatsBus, started: Started): Promise<Host> {
+  const { config, log, additions } = composition;
   const name = nameOf(config, bus);
-  const common = { bus, definitions, settings: config, logger: log, name, serverVersion: bus.serverVersion };
+  const common = {
+    bus,
+    definitions: [...definitions, ...(additions.definitions ?? [])],
+    settings: config,
+    logger: log,
+    name,
+    serverVersion: bus.serverVersion,
+  };
   if (config.role === "gateway") {
     if (config.agents.length > 0) log.warn("a gateway runs no agents; TROUPE_AGENTS is left out");
     const host = await startHost({ ...common, role: "gateway" });
@@ -219,9 +248,11 @@ function isAgent(value: unknown): value is AnyAgent {
   return typeof type === "string" && typeof run === "function";
 }
 
-async function startGateway(config: Config, log: Log, bus: NatsBus, host: Host, version: string): Promise<Gateway> {
+async function startGateway(composition: Composition, bus: NatsBus, host: Host): Promise<Gateway> {
+  const { config, log, version, additions } = composition;
   const gateway = createGateway({
     runtime: host.runtime,
+    operations: [...operations, ...(additions.operations ?? [])],
     clock: bus.clock,
     logger: log,
     config: {

@@ -14,8 +14,8 @@ import { Router } from "./http/router.ts";
 import { Hub } from "./hub.ts";
 import { newSchemaChecker } from "./json-schema.ts";
 import { openApiDocument } from "./openapi.ts";
-import type { Services } from "./operation.ts";
-import { operations } from "./operations/index.ts";
+import type { Operation, Services } from "./operation.ts";
+import { operations as all } from "./operations/index.ts";
 import { hostName, isLoopbackName } from "./origin.ts";
 import { httpServer, type us_listen_socket } from "./uws.ts";
 import { newWorkflows } from "./workflows.ts";
@@ -26,6 +26,8 @@ export interface GatewayOptions {
   readonly config: GatewayConfig;
   readonly clock: GatewayClock;
   readonly logger: GatewayLogger;
+  /** Default: all there are. */
+  readonly operations?: readonly Operation[];
 }
 
 export interface Gateway {
@@ -44,7 +46,7 @@ const healthNames = new Set(["system.live", "system.ready"]);
 
 /** Throws `invalid_input` when an address beyond loopback would be served without credentials. */
 export function createGateway(options: GatewayOptions): Gateway {
-  const { runtime, config, clock, logger } = options;
+  const { runtime, config, clock, logger, operations = all } = options;
   const health = config.surface === "health";
   if (!health) requireProtection(config);
   const services: Services = {

@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { freePort } from "../support/free-port.ts";
 import { type Cli, cli, jsonLines } from "./harness.ts";
 
 const bin = join(import.meta.dirname, "../../bin/troupe.js");
@@ -27,16 +27,6 @@ async function start(port: number): Promise<string> {
     if (found?.[1] !== undefined) return found[1];
   }
   throw new Error("the node ended before it was ready");
-}
-
-/** A port that is free now. Not `--port 0`: a port taken that way cannot be taken again at once (TIME_WAIT). */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 function troupe(...argv: string[]): Cli {

@@ -5,10 +5,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect as connectSocket, createServer } from "node:net";
+import { connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findServer, howToGet } from "../../src/bus/server/find.ts";
+import { freePort } from "./free-port.ts";
 
 export interface TestNatsServer {
   readonly url: string;
@@ -143,15 +144,4 @@ function accepts(port: number): Promise<boolean> {
     socket.once("error", () => end(false));
     socket.setTimeout(1_000, () => end(false));
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("No free port.");
-  return address.port;
 }

@@ -2,5 +2,5 @@
 export { type ApiKey, parseApiKeys } from "./auth.ts";
 export { type GatewayConfig, type GatewayLimits, gatewayLimits } from "./config.ts";
 export { createGateway, type Gateway, type GatewayOptions } from "./gateway.ts";
-export { operations } from "./operations/index.ts";
+export { operations } from "./table.ts";
 export { type ServerBuild, serverBuild } from "./uws.ts";

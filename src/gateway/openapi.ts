@@ -4,7 +4,9 @@
  */
 import { z } from "zod";
 import { type ErrorCode, errorKinds } from "../machines/errors.ts";
-import { bodyOptional, takesBody } from "./http/request.ts";
+import { dialectDescriptions } from "./dialect.ts";
+import { errorSchemas, errorShapeOf } from "./error-shape.ts";
+import { bodyOptional, fromQuery, takesBody } from "./http/request.ts";
 import { type Operation, pathParameters } from "./operation.ts";
 
 type Json = Record<string, unknown>;
@@ -48,7 +50,7 @@ export function openApiDocument(operations: readonly Operation[], version: strin
     servers: [{ url: serverUrl }],
     tags: [...new Set(operations.flatMap((o) => o.tags))].map((name) => ({
       name,
-      description: `Operations on ${name}.`,
+      description: dialectDescriptions[name] ?? `Operations on ${name}.`,
     })),
     security: [{ apiKey: [] }, { bearer: [] }],
     paths,
@@ -57,9 +59,16 @@ export function openApiDocument(operations: readonly Operation[], version: strin
         apiKey: { type: "apiKey", in: "header", name: "X-API-Key" },
         bearer: { type: "http", scheme: "bearer" },
       },
-      schemas: { ...components.schemas, Error: errorSchema },
+      schemas: { ...components.schemas, ...usedErrors(operations) },
     },
   };
+}
+
+/** The error shapes that these operations answer with. */
+function usedErrors(operations: readonly Operation[]): Json {
+  const all: Json = { Error: errorSchema, ...errorSchemas };
+  const used = new Set(operations.map((one) => errorShapeOf(one.path).schema));
+  return Object.fromEntries(Object.entries(all).filter(([name]) => used.has(name)));
 }
 
 /** Schemas with an id of their own, collected while operations are described. */
@@ -95,7 +104,7 @@ function describe(operation: Operation, components: Components): Json {
   const body = takesBody(operation);
   const fields = Object.entries(operation.input.shape as Record<string, z.ZodType>);
   const parameters: Json[] = fields
-    .filter(([name]) => inPath.includes(name) || !body)
+    .filter(([name]) => inPath.includes(name) || fromQuery(operation, name))
     .map(([name, schema]) => parameter(name, schema, inPath.includes(name), components));
   if (operation.idempotent === true)
     parameters.push(headerParameter("Idempotency-Key", "The same key and body give the same result, once."));
@@ -111,7 +120,7 @@ function describe(operation: Operation, components: Components): Json {
     ...(body && {
       requestBody: requestBody(
         operation,
-        fields.filter(([name]) => !inPath.includes(name)),
+        fields.filter(([name]) => !inPath.includes(name) && !fromQuery(operation, name)),
         components,
       ),
     }),
@@ -137,7 +146,8 @@ function headerParameter(name: string, description: string): Json {
 
 function requestBody(operation: Operation, fields: [string, z.ZodType][], components: Components): Json {
   const whole = fields.find(([name]) => name === operation.body);
-  const schema = whole === undefined ? z.strictObject(Object.fromEntries(fields)) : whole[1];
+  const object = operation.lenient === true ? z.looseObject : z.strictObject;
+  const schema = whole === undefined ? object(Object.fromEntries(fields)) : whole[1];
   const content = {
     schema: components.of(schema, "input"),
     ...(operation.example !== undefined && { example: operation.example }),
@@ -153,10 +163,11 @@ function responses(operation: Operation, components: Components): Json {
   const codes = new Set<ErrorCode>([
     "invalid_input",
     ...operation.errors,
-    ...(operation.path.startsWith("/v1/") ? commonErrors : []),
+    ...(/^\/(v1|api\/v1|ninja-api)\//.test(operation.path) ? commonErrors : []),
     ...(operation.scope === null ? [] : closedErrors),
     ...(takesBody(operation) ? bodyErrors : []),
   ]);
+  const error = errorShapeOf(operation.path).schema;
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codes) {
     const { status } = errorKinds[code];
@@ -167,7 +178,7 @@ function responses(operation: Operation, components: Components): Json {
     const description = of.map((code) => `\`${code}\`: ${errorKinds[code].advice}`).join(" ");
     out[String(status)] = {
       description,
-      content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+      content: { "application/json": { schema: { $ref: `#/components/schemas/${error}` } } },
     };
   }
   return out;

@@ -55,7 +55,7 @@ export interface Streamed {
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-interface Described {
+export interface Described {
   /** `noun.verb`, also the operationId and the metric label. */
   readonly name: string;
   readonly summary: string;
@@ -80,6 +80,10 @@ interface Described {
   readonly streams?: string;
   /** An example body for the OpenAPI document. */
   readonly example?: unknown;
+  /** Input fields that come from the query although there is a body. */
+  readonly query?: readonly string[];
+  /** Unknown fields and query parameters are left out, not refused. */
+  readonly lenient?: boolean;
 }
 
 export interface OperationSpec<I extends z.ZodObject, O extends z.ZodType> extends Described {

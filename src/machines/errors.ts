@@ -21,6 +21,12 @@ export const errorKinds = {
     retryable: false,
     advice: "Correct the named fields and send the request again.",
   },
+  invalid_template: {
+    status: 400,
+    grpc: 3,
+    retryable: false,
+    advice: "Use a registered template, with parameters that its schema permits.",
+  },
   unauthenticated: {
     status: 401,
     grpc: 16,
@@ -41,6 +47,12 @@ export const errorKinds = {
     advice: "Use one of the methods in the Allow header.",
   },
   not_acceptable: { status: 406, grpc: 3, retryable: false, advice: "Ask for one of the offered content types." },
+  task_timed_out: {
+    status: 408,
+    grpc: 4,
+    retryable: false,
+    advice: "Read the task; if it has not ended, wait for it again.",
+  },
   conflict: {
     status: 409,
     grpc: 9,
@@ -74,6 +86,12 @@ export const errorKinds = {
   too_large: { status: 413, grpc: 8, retryable: false, advice: "Send less, or raise the limit in the configuration." },
   unsupported_type: { status: 415, grpc: 3, retryable: false, advice: "Send application/json." },
   rate_limited: { status: 429, grpc: 8, retryable: true, advice: "Wait as long as Retry-After says." },
+  workflow_failed: {
+    status: 500,
+    grpc: 10,
+    retryable: false,
+    advice: "Read the execution's error and stages; correct the cause and start it again.",
+  },
   internal: {
     status: 500,
     grpc: 13,

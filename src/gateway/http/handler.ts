@@ -5,7 +5,8 @@
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
 import { type Authenticator, type Credential, localCredential, presentedKey } from "../auth.ts";
-import { asTroupeError, errorBody } from "../errors.ts";
+import { errorShapeOf } from "../error-shape.ts";
+import { asTroupeError } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
 import { parseJson } from "../json.ts";
 import type { Operation, OperationContext, Services, Streamed } from "../operation.ts";
@@ -69,7 +70,8 @@ export class Handler {
     const more: [string, string][] = [];
     if (status === 401) more.push(["www-authenticate", 'Bearer realm="troupe"']);
     if (retryable && (status === 503 || status === 429)) more.push(["retry-after", "1"]);
-    exchange.json(status, errorBody(error, exchange.correlationId), [...headers, ...more]);
+    const place = { correlationId: exchange.correlationId, now: this.services.clock.now() };
+    exchange.json(status, errorShapeOf(exchange.head.path).body(error, place), [...headers, ...more]);
   }
 
   private route(res: HttpResponse, exchange: Exchange): void {

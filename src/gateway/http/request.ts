@@ -68,11 +68,12 @@ export function isJsonType(contentType: string): boolean {
   return charset === undefined || /^charset="?utf-?8"?$/.test(charset);
 }
 
-/** Query parameters by name, decoded. Throws `invalid_input` for one given twice. */
-function queryFields(query: string): Record<string, string> {
+/** Query parameters by name, decoded; of a lenient operation only the known ones. Throws `invalid_input` for one given twice. */
+function queryFields(operation: Operation, query: string): Record<string, string> {
   const fields: Record<string, string> = Object.create(null) as Record<string, string>;
   if (query === "") return fields;
   for (const [name, value] of new URLSearchParams(query)) {
+    if (operation.lenient === true && !fromQuery(operation, name)) continue;
     if (name in fields) throw invalid("The query is not valid", [{ path: name, message: "is given more than once" }]);
     fields[name] = value;
   }
@@ -90,6 +91,16 @@ function coerce(schema: unknown, text: string): unknown {
   return text;
 }
 
+/** True for a field that the query may hold. */
+export function fromQuery(operation: Operation, name: string): boolean {
+  if (operation.query?.includes(name) === true) return true;
+  return !takesBody(operation) && Object.hasOwn(operation.input.shape, name) && !inPath(operation, name);
+}
+
+function inPath(operation: Operation, name: string): boolean {
+  return pathParameters(operation.path).includes(name);
+}
+
 /** Path, query and body as one input. Throws `invalid_input` for a field in two places. */
 export function inputOf(
   operation: Operation,
@@ -99,9 +110,10 @@ export function inputOf(
 ): Record<string, unknown> {
   const problems: { path: string; message: string }[] = [];
   const input: Record<string, unknown> = { ...path };
-  for (const [name, text] of Object.entries(queryFields(query))) {
+  for (const [name, text] of Object.entries(queryFields(operation, query))) {
     // Browsers cannot set headers on a WebSocket or an EventSource; elsewhere a key in a URL is refused.
-    if (takesBody(operation) || name in path) problems.push({ path: name, message: "is not a query parameter here" });
+    const bodyField = takesBody(operation) && operation.query?.includes(name) !== true;
+    if (bodyField || name in path) problems.push({ path: name, message: "is not a query parameter here" });
     else Object.defineProperty(input, name, { value: coerce(operation.input.shape[name], text), enumerable: true });
   }
   if (body !== undefined && operation.body !== undefined) input[operation.body] = body;
@@ -110,8 +122,8 @@ export function inputOf(
       throw new TroupeError("invalid_input", "The body must be a JSON object");
     }
     for (const [name, value] of Object.entries(body)) {
-      if (name in path) problems.push({ path: name, message: "unknown field" });
-      else input[name] = value;
+      if (!(name in path) && operation.query?.includes(name) !== true) input[name] = value;
+      else if (operation.lenient !== true) problems.push({ path: name, message: "unknown field" });
     }
   }
   if (problems.length > 0) throw invalid("The request is not valid", problems);
@@ -121,8 +133,8 @@ export function inputOf(
 /** True when the body may be left out: no field of it is required. */
 export function bodyOptional(operation: Operation): boolean {
   if (operation.bodyRequired !== undefined) return !operation.bodyRequired;
-  const inPath = new Set(pathParameters(operation.path));
-  return Object.entries(operation.input.shape).every(([name, schema]) => inPath.has(name) || isOptional(schema));
+  const elsewhere = new Set([...pathParameters(operation.path), ...(operation.query ?? [])]);
+  return Object.entries(operation.input.shape).every(([name, schema]) => elsewhere.has(name) || isOptional(schema));
 }
 
 function isOptional(schema: unknown): boolean {

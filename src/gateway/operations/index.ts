@@ -1,6 +1,6 @@
 /**
- * The table of operations: the one place from which routes, OpenAPI, WebSocket requests and
- * metric labels come.
+ * The table of Troupe's own operations, in its own shapes. What is served is this and the dialects' routes
+ * over it: `table.ts`.
  */
 import type { Operation } from "../operation.ts";
 import { agentOperations } from "./agents.ts";
@@ -13,7 +13,7 @@ import { systemOperations } from "./system.ts";
 import { taskOperations } from "./tasks.ts";
 import { workflowOperations } from "./workflows.ts";
 
-export const operations: readonly Operation[] = [
+export const coreOperations: readonly Operation[] = [
   ...runOperations,
   ...runEventOperations,
   ...checkpointOperations,

@@ -2,7 +2,7 @@
  * What the gateway can be told: addresses, credentials and bounds, with defaults. Reads no
  * environment; `src/config.ts` does and hands the values in.
  */
-import type { ApiKey } from "./auth.ts";
+import type { ApiKey } from "./auth/api-keys.ts";
 
 /** Structurally the bus's clock; the gateway may not import the bus. */
 export interface GatewayClock {

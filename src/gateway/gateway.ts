@@ -4,7 +4,8 @@
  */
 import type { Runtime } from "../actors/client.ts";
 import { TroupeError } from "../machines/errors.ts";
-import { newAuthenticator } from "./auth.ts";
+import { newAdmissions } from "./auth/admission.ts";
+import { newAuthenticator } from "./auth/authenticator.ts";
 import { type GatewayClock, type GatewayConfig, type GatewayLogger, gatewayLimits } from "./config.ts";
 import { newDownloadSigner } from "./downloads.ts";
 import { Docs } from "./http/docs.ts";
@@ -60,7 +61,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     downloads: newDownloadSigner(() => runtime.secret("downloads")),
     version: config.version,
   };
-  const authenticator = newAuthenticator(config.apiKeys ?? []);
+  const admissions = newAdmissions(newAuthenticator(config.apiKeys ?? []));
   const publicUrl = config.publicUrl?.replace(/\/+$/, "");
   let document: string | undefined;
   const openapi = (): string =>
@@ -68,12 +69,12 @@ export function createGateway(options: GatewayOptions): Gateway {
   const handler = new Handler({
     services,
     router: new Router(health ? operations.filter(({ name }) => healthNames.has(name)) : operations),
-    authenticator,
+    admissions,
     docs: health ? undefined : new Docs(),
     openapi,
     publicUrl,
   });
-  const sockets = new SocketServer({ services, operations, authenticator, publicUrl });
+  const sockets = new SocketServer({ services, operations, admissions, publicUrl });
   const server = httpServer(config.server, clock);
   const app = server.newApp();
   if (!health) sockets.attach(app, "/v1/ws");

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import type { Runtime } from "../actors/client.ts";
 import type { ErrorCode } from "../machines/errors.ts";
-import { type Credential, requireScope } from "./auth.ts";
+import { type Credential, requireScope } from "./auth/credential.ts";
 import type { GatewayClock, GatewayLimits, GatewayLogger } from "./config.ts";
 import type { DownloadSigner } from "./downloads.ts";
 import { invalid, zodProblems } from "./errors.ts";

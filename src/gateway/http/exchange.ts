@@ -13,7 +13,7 @@ export class Exchange {
   readonly correlationId: string;
   /** Aborted when the client has gone, or the gateway closes. */
   readonly abort = new AbortController();
-  readonly extra: [string, string][] = [];
+  readonly extra: (readonly [string, string])[] = [];
   /** Answers end the connection (the gateway closes, or the request was not read to its end). */
   closing = false;
   /** A streamed answer's headers are out. */

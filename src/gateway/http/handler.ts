@@ -4,7 +4,9 @@
  */
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
-import { type Authenticator, type Credential, localCredential, presentedKey } from "../auth.ts";
+import { type Admissions, type Admitted, admittedToAll } from "../auth/admission.ts";
+import { presentedToken } from "../auth/authenticator.ts";
+import type { Credential } from "../auth/credential.ts";
 import { errorShapeOf } from "../error-shape.ts";
 import { asTroupeError } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
@@ -22,7 +24,7 @@ import { writeStream } from "./stream.ts";
 export interface HandlerOptions {
   readonly services: Services;
   readonly router: Router;
-  readonly authenticator: Authenticator;
+  readonly admissions: Admissions;
   /** Absent: no documentation is served. */
   readonly docs: Docs | undefined;
   readonly openapi: () => string;
@@ -80,7 +82,7 @@ export class Handler {
       exchange.closing = true;
       throw new TroupeError("unavailable", "This node is stopping");
     }
-    if (!this.options.authenticator.closed && this.options.docs !== undefined) {
+    if (!this.options.admissions.closed && this.options.docs !== undefined) {
       requireLoopbackHost(head.host);
       if (!["GET", "HEAD", "OPTIONS"].includes(head.method)) requireSameOrigin(head.origin, head.host);
     }
@@ -132,16 +134,34 @@ export class Handler {
 
   private serve(res: HttpResponse, exchange: Exchange, operation: Operation, match: Match): void {
     const { head } = exchange;
-    const credential = this.credentialFor(operation, head);
+    const admitted = this.admit(operation, head);
     const path = pathFields(operation, match.values);
     if (head.idempotencyKey !== "" && operation.idempotent === true) checkIdempotencyKey(head.idempotencyKey);
-    const run = (body: Json | undefined): void => {
-      this.perform(exchange, operation, credential, path, body).catch((error) => this.fail(exchange, error));
+    const run = ({ credential, headers, refused }: Admitted, body: Json | undefined): void => {
+      exchange.extra.push(...headers);
+      if (refused !== undefined) this.fail(exchange, refused);
+      else this.perform(exchange, operation, credential, path, body).catch((error) => this.fail(exchange, error));
     };
-    if (!takesBody(operation)) {
-      run(undefined);
+    if (!(admitted instanceof Promise)) {
+      if (admitted.refused !== undefined || !takesBody(operation)) run(admitted, undefined);
+      else this.withBody(res, exchange, operation, (body) => run(admitted, body));
       return;
     }
+    // The body comes meanwhile; who is not admitted is told at once.
+    admitted.catch((error) => this.fail(exchange, error));
+    const then = (body: Json | undefined): void => void admitted.then((one) => run(one, body)).catch(() => undefined);
+    if (takesBody(operation)) this.withBody(res, exchange, operation, then);
+    else then(undefined);
+  }
+
+  /** Must be called before the route's callback returns. */
+  private withBody(
+    res: HttpResponse,
+    exchange: Exchange,
+    operation: Operation,
+    done: (body: Json | undefined) => void,
+  ): void {
+    const { head } = exchange;
     const { bodyBytesMax, jsonDepthMax } = this.services.limits;
     readBody(res, { bytesMax: bodyBytesMax, declared: head.contentLength }, (outcome) => {
       try {
@@ -149,16 +169,16 @@ export class Handler {
           exchange.closing ||= outcome.close;
           throw outcome.error;
         }
-        run(parsedBody(operation, head, outcome.bytes, jsonDepthMax));
+        done(parsedBody(operation, head, outcome.bytes, jsonDepthMax));
       } catch (error) {
         this.fail(exchange, error);
       }
     });
   }
 
-  private credentialFor(operation: Operation, head: RequestHead): Credential {
-    if (operation.scope === null) return localCredential;
-    return this.options.authenticator.authenticate(presentedKey(head.apiKey, head.authorization));
+  private admit(operation: Operation, head: RequestHead): Admitted | Promise<Admitted> {
+    if (operation.scope === null) return admittedToAll;
+    return this.options.admissions.admit({ token: presentedToken(head.apiKey, head.authorization) });
   }
 
   private async perform(

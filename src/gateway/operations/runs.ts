@@ -63,7 +63,7 @@ async function earlier(ctx: OperationContext, runId: string, hash: Record<string
 
 async function create(ctx: OperationContext, input: CreateInput): Promise<{ run: Run }> {
   const key = ctx.idempotencyKey;
-  const runId = `run_${key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.name, "runs.create", key)}`;
+  const runId = `run_${key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.id, "runs.create", key)}`;
   const hash = requestHash(input);
   let planned: Planned;
   try {

@@ -55,7 +55,7 @@ async function shown(ctx: OperationContext, id: string, view: Json) {
 
 async function create(ctx: OperationContext, input: CreateInput) {
   const key = ctx.idempotencyKey;
-  const id = `task_${key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.name, "tasks.create", key)}`;
+  const id = `task_${key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.id, "tasks.create", key)}`;
   const { values } = ctx.runtime;
   const [large, metadata] = await Promise.all([
     values.offload(id, (input.input ?? null) as Json),

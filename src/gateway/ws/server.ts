@@ -2,20 +2,19 @@
  * The WebSocket endpoint `/v1/ws` on uWebSockets: who may connect, in which format, how many.
  * What a connected client does is the session's.
  */
-import { TroupeError } from "../../machines/errors.ts";
-import { type Authenticator, type Credential, presentedKey } from "../auth.ts";
-import { asTroupeError, errorBody } from "../errors.ts";
+import type { Admissions } from "../auth/admission.ts";
+import type { Credential } from "../auth/credential.ts";
 import type { Operation, Services } from "../operation.ts";
-import { requireLoopbackHost, requireSameOrigin } from "../origin.ts";
 import type { Format } from "../shared-event.ts";
 import type { HttpRequest, HttpResponse, TemplatedApp } from "../uws.ts";
 import { closeCodes } from "./protocol.ts";
 import { Session } from "./session.ts";
+import { requireRoom, upgrade } from "./upgrade.ts";
 
 export interface SocketServerOptions {
   readonly services: Services;
   readonly operations: readonly Operation[];
-  readonly authenticator: Authenticator;
+  readonly admissions: Admissions;
   readonly publicUrl: string | undefined;
 }
 
@@ -79,44 +78,11 @@ export class SocketServer {
   }
 
   private upgrade(res: HttpResponse, req: HttpRequest, context: Parameters<HttpResponse["upgrade"]>[4]): void {
-    const key = req.getHeader("sec-websocket-key");
-    const extensions = req.getHeader("sec-websocket-extensions");
-    const offered = req.getHeader("sec-websocket-protocol");
-    try {
-      const connection = this.admit(req, offered);
+    const accept = () => requireRoom(this.closing, this.sessions.size, this.options.services.limits.wsClientsMax);
+    upgrade<Connection>(res, req, context, { ...this.options, accept }, ({ credential, baseUrl, offered }) => {
+      const format = offered.find((p): p is Format => p === "json" || p === "msgpack") ?? "json";
       // Only a protocol that the client offered may be answered; none: JSON.
-      const protocol = protocolsOf(offered).includes(connection.format) ? connection.format : "";
-      res.upgrade(connection, key, protocol, extensions, context);
-    } catch (thrown) {
-      const { services } = this.options;
-      const correlationId = services.runtime.newId();
-      const error = asTroupeError(thrown, correlationId, services.logger);
-      res.writeStatus(`${error.kind.status} Refused`);
-      res.writeHeader("content-type", "application/json; charset=utf-8");
-      res.writeHeader("x-correlation-id", correlationId);
-      res.end(JSON.stringify(errorBody(error, correlationId)));
-    }
+      return { userData: { credential, format, baseUrl }, protocol: offered.includes(format) ? format : "" };
+    });
   }
-
-  private admit(req: HttpRequest, offered: string): Connection {
-    const { authenticator, services, publicUrl } = this.options;
-    const host = req.getHeader("host");
-    if (this.closing) throw new TroupeError("unavailable", "This node is stopping");
-    if (!authenticator.closed) {
-      requireLoopbackHost(host);
-      requireSameOrigin(req.getHeader("origin"), host);
-    }
-    const inQuery = new URLSearchParams((req.getQuery() as string | undefined) ?? "").get("api_key");
-    const shown = presentedKey(req.getHeader("x-api-key"), req.getHeader("authorization")) ?? inQuery ?? undefined;
-    const credential = authenticator.authenticate(shown);
-    if (this.sessions.size >= services.limits.wsClientsMax) {
-      throw new TroupeError("overloaded", `${services.limits.wsClientsMax} WebSocket clients are connected already`);
-    }
-    const format = protocolsOf(offered).find((p): p is Format => p === "json" || p === "msgpack") ?? "json";
-    return { credential, format, baseUrl: publicUrl ?? `http://${host}` };
-  }
-}
-
-function protocolsOf(offered: string): string[] {
-  return offered.split(",").map((p) => p.trim());
 }

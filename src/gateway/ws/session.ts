@@ -5,7 +5,7 @@
 
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
-import { type Credential, requireScope } from "../auth.ts";
+import { type Credential, requireScope } from "../auth/credential.ts";
 import { asTroupeError, errorBody, invalid, zodProblems } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
 import type { Operation, Services } from "../operation.ts";

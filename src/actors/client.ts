@@ -5,6 +5,9 @@
 import type { Address } from "../machines/address.ts";
 import type { Command, Json, JsonObject } from "../machines/effects.ts";
 
+/** Any text as one token of an event's subject. */
+export { toToken as subjectToken } from "../bus/token.ts";
+
 export interface AskOptions {
   /** Give up after this long; the outcome is then unknown (`timed_out`). Default 10 000. */
   readonly timeoutMs?: number;

@@ -4,6 +4,7 @@
  */
 import type { Runtime } from "../actors/client.ts";
 import { TroupeError } from "../machines/errors.ts";
+import { Attributes } from "./attributes.ts";
 import { newAdmissions } from "./auth/admission.ts";
 import { newAuthenticator } from "./auth/authenticator.ts";
 import { type GatewayClock, type GatewayConfig, type GatewayLogger, gatewayLimits } from "./config.ts";
@@ -17,6 +18,7 @@ import { newSchemaChecker } from "./json-schema.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { Operation, Services } from "./operation.ts";
 import { hostName, isLoopbackName } from "./origin.ts";
+import { Subscriber } from "./subscriber.ts";
 import { operations as all } from "./table.ts";
 import { httpServer, type us_listen_socket } from "./uws.ts";
 import { newWorkflows } from "./workflows.ts";
@@ -50,12 +52,15 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { runtime, config, clock, logger, operations = all } = options;
   const health = config.surface === "health";
   if (!health) requireProtection(config);
+  const hub = new Hub(runtime.feed, logger);
+  const attributes = new Attributes(runtime);
   const services: Services = {
     runtime,
     clock,
     logger,
     limits: { ...gatewayLimits, ...config.limits },
-    hub: new Hub(runtime.feed, logger),
+    hub,
+    subscriber: new Subscriber({ hub, clock, attributes, cursor: () => runtime.feed.cursor() }),
     schemas: newSchemaChecker(),
     workflows: newWorkflows(runtime),
     downloads: newDownloadSigner(() => runtime.secret("downloads")),

@@ -11,6 +11,7 @@ import type { DownloadSigner } from "./downloads.ts";
 import { invalid, zodProblems } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { SchemaChecker } from "./json-schema.ts";
+import type { Subscriber } from "./subscriber.ts";
 import type { Workflows } from "./workflows.ts";
 
 /** What lives as long as the gateway and operations share. */
@@ -20,6 +21,8 @@ export interface Services {
   readonly logger: GatewayLogger;
   readonly limits: GatewayLimits;
   readonly hub: Hub;
+  /** Topics: what subscribers of every protocol hear. */
+  readonly subscriber: Subscriber;
   readonly schemas: SchemaChecker;
   readonly workflows: Workflows;
   readonly downloads: DownloadSigner;

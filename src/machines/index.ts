@@ -3,10 +3,17 @@
  * other houses use.
  */
 import { agentDefinition } from "./agent/machine.ts";
+import { deliveryDefinition } from "./callback/delivery.ts";
+import { callbackDefinition } from "./callback/machine.ts";
+import { conflictDefinition } from "./conflict/machine.ts";
 import { deadLetterDefinition } from "./dead-letter/machine.ts";
 import type { ActorDefinition } from "./definition.ts";
+import { topicDefinition } from "./publication/topic.ts";
+import { requestDefinition } from "./request/machine.ts";
 import { runDefinition } from "./run/definition.ts";
+import { subscriptionDefinition } from "./subscription/machine.ts";
 import { taskDefinition } from "./task/machine.ts";
+import { templateDefinition } from "./task-template/machine.ts";
 import { workflowDefinition, workflowVersionDefinition } from "./workflow/machine.ts";
 
 /** All types of actors. */
@@ -17,6 +24,13 @@ export const definitions: readonly ActorDefinition[] = [
   workflowDefinition,
   workflowVersionDefinition,
   deadLetterDefinition,
+  conflictDefinition,
+  requestDefinition,
+  callbackDefinition,
+  deliveryDefinition,
+  topicDefinition,
+  subscriptionDefinition,
+  templateDefinition,
 ];
 
 export * from "./address.ts";

@@ -35,6 +35,8 @@ export interface OperationContext extends Services {
   readonly idempotencyKey?: string | undefined;
   /** `https://host[:port]` for absolute URLs in answers. */
   readonly baseUrl: string;
+  /** Aborted when who asked has gone: an answer that waits need not wait on. */
+  readonly signal?: AbortSignal;
   /** Tells the protocol something beside the result (a header in HTTP). */
   readonly note?: (name: string, value: string) => void;
 }

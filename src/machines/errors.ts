@@ -51,7 +51,7 @@ export const errorKinds = {
     status: 408,
     grpc: 4,
     retryable: false,
-    advice: "Read the task; if it has not ended, wait for it again.",
+    advice: "Read it; if it has not ended, wait for it again.",
   },
   conflict: {
     status: 409,

@@ -195,6 +195,7 @@ export class Handler {
       correlationId: exchange.correlationId,
       idempotencyKey: head.idempotencyKey === "" ? undefined : head.idempotencyKey,
       baseUrl: this.options.publicUrl ?? `http://${head.host}`,
+      signal: exchange.abort.signal,
       note: (name, value) => exchange.extra.push([name.toLowerCase(), value]),
     };
     const input = inputOf(operation, path, head.query, body);

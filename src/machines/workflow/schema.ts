@@ -11,6 +11,7 @@ import {
   durationMsSchema,
   jsonSchema,
   jsonSchemaSchema,
+  metadataSchema,
   prioritySchema,
   retrySchema,
 } from "../schema.ts";
@@ -86,7 +87,11 @@ const stageSchema = z.discriminatedUnion("kind", [taskStageSchema, checkpointSta
 export const workflowSchema = z.strictObject({
   name: workflowNameSchema,
   version: semverSchema,
+  /** For people; `name` is the id. */
+  title: z.string().min(1).max(512).optional(),
   description: z.string().max(4_096).optional(),
+  /** Whatever its author wants to find there again. Troupe does not read it. */
+  metadata: metadataSchema.optional(),
   tags: z.array(z.string().min(1).max(64)).max(32).optional(),
   input_schema: jsonSchemaSchema.optional(),
   output_schema: jsonSchemaSchema.optional(),

@@ -3,5 +3,6 @@
  */
 import type { Operation } from "../../operation.ts";
 import { agentRoutes } from "./agents.ts";
+import { workflowRoutes } from "./workflows.ts";
 
-export const apiV1Routes: readonly Operation[] = [...agentRoutes];
+export const apiV1Routes: readonly Operation[] = [...agentRoutes, ...workflowRoutes];

@@ -22,6 +22,7 @@ import { Subscriber } from "./subscriber.ts";
 import { operations as all } from "./table.ts";
 import { httpServer, type us_listen_socket } from "./uws.ts";
 import { newWorkflows } from "./workflows.ts";
+import { socketProtocols } from "./ws/protocols.ts";
 import { SocketServer } from "./ws/server.ts";
 
 export interface GatewayOptions {
@@ -82,7 +83,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const sockets = new SocketServer({ services, operations, admissions, publicUrl });
   const server = httpServer(config.server, clock);
   const app = server.newApp();
-  if (!health) sockets.attach(app, "/v1/ws");
+  if (!health) for (const protocol of socketProtocols(services.limits)) sockets.attach(app, protocol);
   app.any("/*", (res, req) => handler.handle(res, copyHead(req)));
   let listener: us_listen_socket | undefined;
   let port = 0;

@@ -1,6 +1,6 @@
 /**
  * uWebSockets' app over node:http and the package `ws`, for where the native build is not: one
- * handler for every path, WebSocket routes by exact path, a listener. Only what the gateway calls.
+ * handler for every path, WebSocket routes by path with parameters, a listener. Only what the gateway calls.
  */
 import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -19,7 +19,7 @@ const keepAliveMs = 10_000;
 export class FallbackApp {
   private readonly clock: GatewayClock;
   private readonly server: Server;
-  private readonly routes = new Map<string, SocketRoute>();
+  private readonly routes: { readonly matches: RegExp; readonly route: SocketRoute }[] = [];
   private handler: Handler | undefined;
 
   constructor(clock: GatewayClock) {
@@ -44,8 +44,10 @@ export class FallbackApp {
     return this;
   }
 
-  ws(path: string, behavior: RouteBehavior): this {
-    this.routes.set(path, new SocketRoute(behavior, this.clock));
+  /** `/ws/agent/:client_id`; a parameter is one segment that is not empty. */
+  ws(pattern: string, behavior: RouteBehavior): this {
+    const source = pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/:[a-z_]+/g, "[^/]+");
+    this.routes.push({ matches: new RegExp(`^${source}$`), route: new SocketRoute(behavior, this.clock) });
     return this;
   }
 
@@ -67,7 +69,8 @@ export class FallbackApp {
 
   private routeOf(request: IncomingMessage): SocketRoute | undefined {
     const { method, headers, url = "" } = request;
-    const route = this.routes.get(url.split("?", 1)[0] as string);
+    const path = url.split("?", 1)[0] as string;
+    const route = this.routes.find(({ matches }) => matches.test(path))?.route;
     const asked = headers.upgrade?.toLowerCase() === "websocket" && headers["sec-websocket-key"]?.length === 24;
     return method === "GET" && asked ? route : undefined;
   }

@@ -5,35 +5,26 @@
 
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
-import { type Credential, requireScope } from "../auth/credential.ts";
+import { requireScope } from "../auth/credential.ts";
 import { asTroupeError, errorBody, invalid, zodProblems } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
-import type { Operation, Services } from "../operation.ts";
-import type { Format } from "../shared-event.ts";
+import type { Services } from "../operation.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { Outbox, type Socket } from "./outbox.ts";
 import { type ClientMessage, clientMessage, closeCodes, isAgentSubject } from "./protocol.ts";
+import type { Connection, SocketSession } from "./route.ts";
 import { Subscriptions } from "./subscriptions.ts";
-
-export interface SessionOptions {
-  readonly services: Services;
-  readonly operations: ReadonlyMap<string, Operation>;
-  readonly credential: Credential;
-  readonly format: Format;
-  readonly baseUrl: string;
-  readonly correlationId: string;
-}
 
 type Message<T extends ClientMessage["type"]> = Extract<ClientMessage, { type: T }>;
 
-export class Session {
-  private readonly options: SessionOptions;
+export class Session implements SocketSession {
+  private readonly options: Connection;
   private readonly services: Services;
   private readonly outbox: Outbox;
   private readonly subscriptions: Subscriptions;
   private requests = 0;
 
-  constructor(socket: Socket, options: SessionOptions) {
+  constructor(socket: Socket, options: Connection) {
     this.options = options;
     this.services = options.services;
     const { limits } = options.services;

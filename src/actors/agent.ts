@@ -41,6 +41,8 @@ export interface AgentDefinition<I = Json, O = Json> {
   readonly capabilities?: readonly string[];
   /** Attempts at once in one node. Default 1. */
   readonly concurrency?: number;
+  /** Takes only work that no other agent, registered anywhere, is there for. */
+  readonly fallback?: boolean;
   /** Checked before `run`; a mismatch fails the task without retry. */
   readonly input?: ZodType<I>;
   /** Checked after `run`; a mismatch fails the attempt. */

@@ -9,18 +9,19 @@ import { documentBrief } from "./brief/workflow.ts";
 import { echo, echoAgent } from "./echo.ts";
 import { modelSectionAnalyst } from "./model/analyst.ts";
 import { createModelClient, type ModelSettings, type ModelTimers } from "./model/client.ts";
+import { modelPromptAgent, toolPromptAgent } from "./prompt/agent.ts";
 
 export { createModelClient, type ModelSettings, type ModelTimers, modelSectionAnalyst };
 
 /** Any agent, whatever its input and output are. */
 export type AnyAgent = AgentDefinition<unknown, unknown>;
 
-/** With a model configured, it analyses the sections; without, libraries do. */
+/** With a model configured, it analyses the sections and answers prompts; without, libraries do what they can. */
 export function builtInAgents(options: { model?: { settings: ModelSettings; timers: ModelTimers } } = {}): AnyAgent[] {
-  const { model } = options;
-  const analyst =
-    model === undefined ? sectionAnalyst : modelSectionAnalyst(createModelClient(model.settings, model.timers));
-  const agents: readonly unknown[] = [echoAgent, documentSplitter, analyst, briefMerger, briefPublisher];
+  const client = options.model && createModelClient(options.model.settings, options.model.timers);
+  const analyst = client === undefined ? sectionAnalyst : modelSectionAnalyst(client);
+  const prompt = client === undefined ? toolPromptAgent : modelPromptAgent(client);
+  const agents: readonly unknown[] = [echoAgent, documentSplitter, analyst, briefMerger, briefPublisher, prompt];
   return agents as AnyAgent[];
 }
 

@@ -64,7 +64,7 @@ const apiV1: ErrorShape = {
 
 const detailOnly: ErrorShape = {
   schema: "DetailError",
-  body: (error, place) => ({ detail: messageOf(error, place) }),
+  body: (error) => ({ detail: error.message }),
 };
 
 const under = (path: string, prefix: string): boolean => path === prefix || path.startsWith(`${prefix}/`);

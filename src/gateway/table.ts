@@ -2,8 +2,9 @@
  * The whole table: Troupe's operations and the dialects' routes over them. Routes, validation, OpenAPI and
  * metric labels come from it.
  */
+import { promptRoutes } from "./dialects/000/routes.ts";
 import { apiV1Routes } from "./dialects/api-v1/routes.ts";
 import type { Operation } from "./operation.ts";
 import { coreOperations } from "./operations/index.ts";
 
-export const operations: readonly Operation[] = [...coreOperations, ...apiV1Routes];
+export const operations: readonly Operation[] = [...coreOperations, ...promptRoutes, ...apiV1Routes];

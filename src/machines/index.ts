@@ -12,6 +12,7 @@ import { topicDefinition } from "./publication/topic.ts";
 import { requestDefinition } from "./request/machine.ts";
 import { runDefinition } from "./run/definition.ts";
 import { subscriptionDefinition } from "./subscription/machine.ts";
+import { sharedStateDefinition } from "./shared-state/machine.ts";
 import { taskDefinition } from "./task/machine.ts";
 import { templateDefinition } from "./task-template/machine.ts";
 import { workflowDefinition, workflowVersionDefinition } from "./workflow/machine.ts";
@@ -31,6 +32,7 @@ export const definitions: readonly ActorDefinition[] = [
   topicDefinition,
   subscriptionDefinition,
   templateDefinition,
+  sharedStateDefinition,
 ];
 
 export * from "./address.ts";

@@ -1,7 +1,8 @@
 /** Owns getting a checked JSON object out of a model: one answer, and one chance to repair it. */
 import type { ZodType } from "zod";
 import { type AgentContext, TaskError } from "../../actors/agent.ts";
-import type { Message, ModelAnswer, ModelClient } from "./client.ts";
+import { askModel } from "./ask.ts";
+import type { Message, ModelClient } from "./client.ts";
 
 const shownCharsMax = 8_000;
 
@@ -15,7 +16,7 @@ export async function askForJson<T>(
   messages: readonly Message[],
   schema: ZodType<T>,
 ): Promise<T> {
-  const first = await ask(ctx, client, messages);
+  const first = await askModel(ctx, client, { messages, json: true });
   const parsed = parseAnswer(first.text, schema);
   if ("value" in parsed) return parsed.value;
   const repair: Message[] = [
@@ -26,33 +27,9 @@ export async function askForJson<T>(
       content: `That is not what was asked for: ${parsed.problem}. Answer with the corrected JSON object only.`,
     },
   ];
-  const second = parseAnswer((await ask(ctx, client, repair)).text, schema);
+  const second = parseAnswer((await askModel(ctx, client, { messages: repair, json: true })).text, schema);
   if ("value" in second) return second.value;
   throw new TaskError(`the model's answer does not fit: ${second.problem}`, { code: "model_malformed" });
-}
-
-async function ask(
-  ctx: Pick<AgentContext, "event" | "cost" | "signal">,
-  client: ModelClient,
-  messages: readonly Message[],
-): Promise<ModelAnswer> {
-  const characters = messages.reduce((sum, message) => sum + message.content.length, 0);
-  ctx.event("model_requested", { model: client.model, messages: messages.length, characters });
-  const answer = await client.complete({ messages, json: true }, ctx.signal);
-  const { promptTokens, completionTokens, estimated } = answer.usage;
-  ctx.cost({ promptTokens, completionTokens, usd: answer.usd });
-  ctx.event("model_responded", {
-    model: answer.model,
-    finishReason: answer.finishReason,
-    promptTokens,
-    completionTokens,
-    estimated,
-    usd: answer.usd,
-    requests: answer.requests,
-    firstTokenMs: answer.firstTokenMs,
-    durationMs: answer.durationMs,
-  });
-  return answer;
 }
 
 /** The object in the text, also from inside a code fence or a sentence around it. */

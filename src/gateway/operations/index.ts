@@ -9,7 +9,9 @@ import { checkpointOperations } from "./checkpoints.ts";
 import { deadLetterOperations } from "./dead-letters.ts";
 import { runEventOperations } from "./run-events.ts";
 import { runOperations } from "./runs.ts";
+import { sharedStateOperations } from "./shared-state.ts";
 import { systemOperations } from "./system.ts";
+import { taskEventOperations } from "./task-events.ts";
 import { taskOperations } from "./tasks.ts";
 import { workflowOperations } from "./workflows.ts";
 
@@ -20,7 +22,9 @@ export const coreOperations: readonly Operation[] = [
   ...workflowOperations,
   ...artifactOperations,
   ...taskOperations,
+  ...taskEventOperations,
   ...agentOperations,
   ...deadLetterOperations,
+  ...sharedStateOperations,
   ...systemOperations,
 ];

@@ -39,10 +39,10 @@ const createInput = z.strictObject({
 });
 type CreateInput = z.output<typeof createInput>;
 
-const taskId = z.string().min(1).max(200);
+export const taskId = z.string().min(1).max(200);
 
 /** Tasks of runs are `<run>~<local>`, others their own root; neither is checked further here. */
-function keyOf(id: string): string {
+export function keyOf(id: string): string {
   if (!isKey(id)) throw absent("task", id);
   return id;
 }

@@ -82,7 +82,8 @@ class DialectSession implements SocketSession {
   receive(bytes: Uint8Array): void {
     const { wsMessageBytesMax, wsRequestsMax, jsonDepthMax } = this.services.limits;
     if (this.waiting.length >= wsRequestsMax) {
-      return this.fail(new TroupeError("overloaded", `${wsRequestsMax} messages wait already`), undefined);
+      this.fail(new TroupeError("overloaded", `${wsRequestsMax} messages wait already`), undefined);
+      return;
     }
     this.waiting.push(read(bytes, wsMessageBytesMax, jsonDepthMax));
     if (!this.busy) void this.work();
@@ -184,7 +185,11 @@ function read(bytes: Uint8Array, bytesMax: number, depthMax: number): JsonObject
   } catch (error) {
     if (!(error instanceof TroupeError)) throw error;
     const { code, message, details } = error;
-    return new TroupeError(code, message.replace(/^The body is not JSON:/, "Invalid JSON:").replace(/^The body/, "The message"), details);
+    return new TroupeError(
+      code,
+      message.replace(/^The body is not JSON:/, "Invalid JSON:").replace(/^The body/, "The message"),
+      details,
+    );
   }
 }
 

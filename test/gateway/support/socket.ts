@@ -28,7 +28,16 @@ export class Client {
   }
 
   static open(base: string, protocols: string[] = [], options: WebSocket.ClientOptions = {}): Promise<Client> {
-    const socket = new WebSocket(`${base.replace("http", "ws")}/v1/ws`, protocols, options);
+    return Client.at(base, "/v1/ws", protocols, options);
+  }
+
+  static at(
+    base: string,
+    path: string,
+    protocols: string[] = [],
+    options: WebSocket.ClientOptions = {},
+  ): Promise<Client> {
+    const socket = new WebSocket(`${base.replace("http", "ws")}${path}`, protocols, options);
     const client = new Client(socket);
     return new Promise((resolve, reject) => {
       socket.on("open", () => resolve(client));
@@ -46,6 +55,13 @@ export class Client {
     const found = this.messages.find(match);
     if (found !== undefined) return Promise.resolve(found);
     return new Promise((resolve) => this.waiting.push({ match, resolve }));
+  }
+
+  /** The next message that comes from now on and matches; it is sent first when given. */
+  after(match: (m: Message) => boolean, message?: unknown): Promise<Message> {
+    const answer = new Promise<Message>((resolve) => this.waiting.push({ match, resolve }));
+    if (message !== undefined) this.send(message);
+    return answer;
   }
 
   /** Sends and waits for the answer with that id (not an event). */

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { isKey, rootOf } from "../../../machines/address.ts";
 import type { JsonObject } from "../../../machines/effects.ts";
 import { TroupeError } from "../../../machines/errors.ts";
-import { requireScope } from "../../auth.ts";
+import { requireScope } from "../../auth/credential.ts";
 import { invalid, zodProblems } from "../../errors.ts";
 import { type Conversation, type Link, sharedMessage } from "../../ws/dialect-session.ts";
 import { statusWord, updateOf } from "./map.ts";

@@ -16,8 +16,7 @@ afterAll(async () => {
   await real.stop();
 });
 
-const post = (name: string, body: unknown, headers = {}) =>
-  on.send("POST", `/ninja-api/grpc/${name}`, body, headers);
+const post = (name: string, body: unknown, headers = {}) => on.send("POST", `/ninja-api/grpc/${name}`, body, headers);
 const execute = async (body: object): Promise<string> => (await post("execute_task", body)).body.task_id;
 const statusOf = async (task_id: string) => (await post("get_task_status", { task_id })).body;
 async function ended(taskId: string) {
@@ -263,7 +262,9 @@ describe("the shared state's socket", () => {
   test("names that mean something inside are refused", async () => {
     const client = await Client.at(on.base, "/ws/state/a%7Eb/x/");
     expect((await client.next(() => true)).type).toBe("error");
-    expect((await client.after((m) => m.type === "error", { type: "update_state", data: { a: 1 } })).type).toBe("error");
+    expect((await client.after((m) => m.type === "error", { type: "update_state", data: { a: 1 } })).type).toBe(
+      "error",
+    );
     client.close();
   });
 });

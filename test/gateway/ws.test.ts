@@ -83,7 +83,8 @@ test("a number as id comes back as text", async () => {
 test("every operation of the table can be requested", async () => {
   const { operations } = await import("../../src/gateway/index.ts");
   const client = await Client.open(on.base);
-  for (const { name } of operations) {
+  // A published contract's routes leave unknown fields out; their own tests go through them.
+  for (const { name } of operations.filter(({ lenient }) => lenient !== true)) {
     const answer = await client.call({ type: "request", id: name, operation: name, input: { unknown_field: 1 } });
     expect([
       name,

@@ -287,7 +287,7 @@ test("a slow reader is told and closed with 1013; others go on; memory stays bou
 });
 
 test("a long replay waits for its reader, and one that stalls is told and closed", async () => {
-  const small = await start({ limits: { wsBufferBytesMax: 400_000, stallMs: 400 } });
+  const small = await start({ limits: { wsBufferBytesMax: 400_000, stallMs: 2_000 } });
   const big = "x".repeat(10_000);
   for (let i = 0; i < 3_000; i++) small.runtime.emit("r", "task", "r~a", "echo", "started", { big });
   const reader = await Client.open(small.base);
@@ -297,7 +297,7 @@ test("a long replay waits for its reader, and one that stalls is told and closed
   const stalled = await Client.open(small.base);
   stalled.socket.pause();
   stalled.send({ type: "subscribe", id: "s", pattern: "event.r.>", since: "c0" });
-  await expect.poll(() => small.gateway.clients, { timeout: 5_000 }).toBe(1);
+  await expect.poll(() => small.gateway.clients, { timeout: 15_000 }).toBe(1);
   stalled.socket.resume();
   expect((await stalled.closed).code).toBe(1013);
   expect(stalled.messages.at(-1).error.code).toBe("overloaded");

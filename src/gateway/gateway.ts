@@ -4,6 +4,7 @@
  */
 import type { Runtime } from "../actors/client.ts";
 import { TroupeError } from "../machines/errors.ts";
+import { Activity } from "./activity.ts";
 import { Attributes } from "./attributes.ts";
 import { newAdmissions } from "./auth/admission.ts";
 import { newAuthenticator } from "./auth/authenticator.ts";
@@ -61,6 +62,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     logger,
     limits: { ...gatewayLimits, ...config.limits },
     hub,
+    activity: new Activity(runtime, hub),
     subscriber: new Subscriber({ hub, clock, attributes, cursor: () => runtime.feed.cursor() }),
     schemas: newSchemaChecker(),
     workflows: newWorkflows(runtime),

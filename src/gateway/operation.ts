@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { Runtime } from "../actors/client.ts";
 import type { ErrorCode } from "../machines/errors.ts";
+import type { Activity } from "./activity.ts";
 import { type Credential, requireScope } from "./auth/credential.ts";
 import type { GatewayClock, GatewayLimits, GatewayLogger } from "./config.ts";
 import type { DownloadSigner } from "./downloads.ts";
@@ -21,6 +22,7 @@ export interface Services {
   readonly logger: GatewayLogger;
   readonly limits: GatewayLimits;
   readonly hub: Hub;
+  readonly activity: Activity;
   /** Topics: what subscribers of every protocol hear. */
   readonly subscriber: Subscriber;
   readonly schemas: SchemaChecker;

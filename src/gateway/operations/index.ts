@@ -3,6 +3,7 @@
  * over it: `table.ts`.
  */
 import type { Operation } from "../operation.ts";
+import { activityOperations } from "./activity.ts";
 import { agentOperations } from "./agents.ts";
 import { artifactOperations } from "./artifacts.ts";
 import { checkpointOperations } from "./checkpoints.ts";
@@ -27,4 +28,5 @@ export const coreOperations: readonly Operation[] = [
   ...deadLetterOperations,
   ...sharedStateOperations,
   ...systemOperations,
+  ...activityOperations,
 ];

@@ -47,9 +47,12 @@ const anything = ["src/"];
 const houses: Readonly<Record<string, House>> = {
   machines: { may: [], packages: ["xstate", "zod", "@marcbachmann/cel-js"] },
   bus: { may: [] },
-  actors: { may: ["src/machines/", "src/bus/", "src/json-schema.ts"] },
-  gateway: { may: ["src/machines/", "src/actors/client.ts", "src/actors/agent.ts", "src/json-schema.ts"] },
+  actors: { may: ["src/machines/", "src/bus/", "src/json-schema.ts", "src/distribution.ts"] },
+  gateway: {
+    may: ["src/machines/", "src/actors/client.ts", "src/actors/agent.ts", "src/json-schema.ts", "src/distribution.ts"],
+  },
   "json-schema": { may: [] },
+  distribution: { may: [] },
   builtin: { may: ["src/machines/", "src/actors/agent.ts"] },
   // The client sees a node as everyone does: over HTTP. Time and chance come through the bus's ports.
   cli: { may: ["src/config.ts", "src/bus/clock.ts"] },

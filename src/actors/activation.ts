@@ -10,6 +10,7 @@ import type { Entry } from "./entry.ts";
 import type { PendingWork } from "./group.ts";
 import type { Inbox, Item } from "./inbox.ts";
 import type { Loader } from "./loader.ts";
+import type { Measures } from "./measures.ts";
 import type { ReminderHeap } from "./reminders.ts";
 import type { PartitionState } from "./state.ts";
 
@@ -19,6 +20,7 @@ export interface ActivationEnvironment {
   readonly inbox: Inbox;
   readonly reminders: ReminderHeap;
   readonly boot: string;
+  readonly measures: Measures;
   isLive(boot: string): boolean;
   /** Whether this process has the work. */
   holdsWork(address: Address, id: string): boolean;
@@ -93,6 +95,7 @@ export class Activation {
   #arm(entry: Entry): void {
     const { reminders, boot } = this.#env;
     this.#armed.add(entry);
+    this.#env.measures.activations++;
     for (const [name, r] of entry.reminders ?? []) {
       reminders.add({ at: r.at, address: entry.address, name, arming: r.arming });
     }

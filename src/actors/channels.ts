@@ -13,7 +13,7 @@ interface Outbox {
   /** All up to here are acknowledged. */
   acked: number;
   /** acked+1 … last, in order. */
-  letters: { readonly letter: Letter; readonly seq: number }[];
+  letters: { readonly letter: Letter; readonly seq: number; readonly at?: number }[];
   /** Letters handed to the transport and not answered. */
   inFlight: boolean;
   /** Acknowledged since the last group, to be written with the next. */
@@ -23,6 +23,8 @@ interface Outbox {
 export interface NumberedLetter {
   readonly number: number;
   readonly letter: Letter;
+  /** Partition time of the commit that holds it, ms; unknown after a take-over. */
+  readonly at?: number | undefined;
 }
 
 export class Channels {
@@ -55,13 +57,13 @@ export class Channels {
     return this.#cursors.get(from) ?? 0;
   }
 
-  /** The group that holds these letters is stored at `seq`. */
-  sent(mail: readonly (readonly [number, number, Letter])[], seq: number): void {
+  /** The group that holds these letters is stored at `seq`, at this time. */
+  sent(mail: readonly (readonly [number, number, Letter])[], seq: number, at?: number): void {
     for (const [to, number, letter] of mail) {
       const box = this.#box(to);
       if (number !== box.last + 1) throw new Error(`channel to ${to}: letter ${number} follows ${box.last}`);
       box.last = number;
-      box.letters.push({ letter, seq });
+      box.letters.push(at === undefined ? { letter, seq } : { letter, seq, at });
     }
   }
 
@@ -139,10 +141,10 @@ export class Channels {
     box.inFlight = true;
     const taken: NumberedLetter[] = [];
     let bytes = 0;
-    for (const { letter } of box.letters) {
+    for (const { letter, at } of box.letters) {
       bytes += roughBytes(letter.command) + 256;
       if (taken.length >= max || (taken.length > 0 && bytes > bytesMax)) break;
-      taken.push({ number: box.acked + 1 + taken.length, letter });
+      taken.push({ number: box.acked + 1 + taken.length, letter, at });
     }
     return taken;
   }

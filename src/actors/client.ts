@@ -4,6 +4,9 @@
  */
 import type { Address } from "../machines/address.ts";
 import type { Command, Json, JsonObject } from "../machines/effects.ts";
+import type { RuntimeMeasures } from "./measures.ts";
+
+export type { RuntimeMeasures } from "./measures.ts";
 
 /** Any text as one token of an event's subject. */
 export { toToken as subjectToken } from "../bus/token.ts";
@@ -120,6 +123,9 @@ export interface RuntimeStatus {
     readonly lastSeq: number;
     readonly actors: number;
     readonly dirty: number;
+    readonly lag: number;
+    readonly waiting: number;
+    readonly mail: number;
   }[];
   /** Agents hosted by this node: type, running and waiting attempts. */
   readonly hosted: readonly {
@@ -171,6 +177,39 @@ export interface Readiness {
   readonly reason?: string;
 }
 
+/** How the ended tasks of an agent did. */
+export interface EndedTally {
+  readonly completed: number;
+  /** Failed or timed out. */
+  readonly failed: number;
+  readonly cancelled: number;
+  /** Of the completed ones, from their last start to their end, summed. */
+  readonly tookMs: number;
+}
+
+/** Sums over all actors of the cluster, as their owners' indexes have them now. */
+export interface Tally {
+  /** How many actors stand where: `counts.task.running`. A status that nobody has is absent. */
+  readonly counts: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** By agent (empty: ended before any had it). */
+  readonly ended: ReadonlyMap<string, EndedTally>;
+}
+
+/** The state of one part, and why when it is not well. */
+export interface PartHealth {
+  readonly state: "healthy" | "degraded" | "unhealthy";
+  readonly reason?: string;
+}
+
+export interface Health {
+  /** Partitions have owners that answer. */
+  readonly platform: PartHealth;
+  /** The connection to the servers. */
+  readonly nats: PartHealth;
+  /** The store: it answers and has room. */
+  readonly jetstream: PartHealth;
+}
+
 export interface Runtime {
   /** Commits the command's step, then answers. Throws TroupeError. Retries under one command id until the deadline. */
   ask(to: Address, command: Command, options?: AskOptions): Promise<Answer>;
@@ -189,6 +228,12 @@ export interface Runtime {
   cluster(): Promise<ClusterStatus>;
   /** What a load balancer should know; cheap to ask often. */
   readiness(): Promise<Readiness>;
+  /** What this process has done since its start. */
+  readonly measures: RuntimeMeasures;
+  /** Sums over the whole cluster; `since` (ms): of the ended tasks only those of that minute or later, at most a week. */
+  tally(since?: number): Promise<Tally>;
+  /** Looks at every part now. Never throws. */
+  health(): Promise<Health>;
   /** A secret of this cluster, the same on every node, made at first start. 32 bytes. */
   secret(name: string): Promise<Uint8Array>;
   /** A fresh sortable id (26 characters). */

@@ -2,9 +2,8 @@
  * The cluster as one process sees it by asking: members, and each partition's status from its owner; from
  * that, whether this process is ready. Works in every role. Changes nothing.
  */
-import type { Clock } from "../bus/clock.ts";
-import type { Wire } from "../bus/wire.ts";
-import type { ClusterStatus, PartitionStatus, Readiness } from "./client.ts";
+import type { Bus } from "../bus/bus.ts";
+import type { ClusterStatus, Health, PartHealth, PartitionStatus, Readiness } from "./client.ts";
 import { knockOverWire } from "./doors.ts";
 import type { Node } from "./node.ts";
 
@@ -13,17 +12,20 @@ const statusMs = 1000;
 /** How long an answer about readiness holds. */
 const readyHoldsMs = 1000;
 const unreadyHoldsMs = 200;
+/** A store that does not answer a small read in this time is not well. */
+const storeMs = 2000;
+/** How long a commit without room says that the store is full. */
+const fullHoldsMs = 10_000;
+const well: PartHealth = { state: "healthy" };
 
 export class Cluster {
   readonly #node: Node;
-  readonly #wire: Wire;
-  readonly #clock: Clock;
+  readonly #bus: Bus;
   #readiness: { readonly until: number; readonly answer: Promise<Readiness> } | undefined;
 
-  constructor(node: Node, wire: Wire, clock: Clock) {
+  constructor(node: Node, bus: Bus) {
     this.#node = node;
-    this.#wire = wire;
-    this.#clock = clock;
+    this.#bus = bus;
   }
 
   async status(): Promise<ClusterStatus> {
@@ -40,8 +42,9 @@ export class Cluster {
 
   /** A node is ready with its own partitions; whoever serves clients needs an owner for every one. */
   readiness(): Promise<Readiness> {
-    if (!this.#wire.connected) return Promise.resolve({ ready: false, reason: "the NATS server cannot be reached" });
-    const now = this.#clock.monotonic();
+    if (!this.#bus.wire.connected)
+      return Promise.resolve({ ready: false, reason: "the NATS server cannot be reached" });
+    const now = this.#bus.clock.monotonic();
     if (this.#readiness !== undefined && now < this.#readiness.until) return this.#readiness.answer;
     const answer = this.#examine();
     this.#readiness = { until: now + readyHoldsMs, answer };
@@ -49,6 +52,37 @@ export class Cluster {
       if (!ready) this.#readiness = { until: now + unreadyHoldsMs, answer };
     });
     return answer;
+  }
+
+  async health(): Promise<Health> {
+    if (!this.#bus.wire.connected) {
+      const away = (what: string): PartHealth => ({ state: "unhealthy", reason: what });
+      const store = away("the NATS server cannot be reached");
+      return { platform: away("commands wait for the NATS server"), nats: store, jetstream: store };
+    }
+    const [{ ready, reason }, jetstream] = await Promise.all([this.readiness(), this.#store()]);
+    const platform: PartHealth = ready ? well : { state: "degraded", reason: reason ?? "it is not ready" };
+    return { platform, nats: well, jetstream };
+  }
+
+  async #store(): Promise<PartHealth> {
+    const { registry, clock } = this.#bus;
+    const { commitsWithoutRoom, withoutRoomAt } = this.#node.measures;
+    let answer: PartHealth = { state: "unhealthy", reason: `no answer within ${storeMs} ms` };
+    await new Promise<void>((resolve) => {
+      const timer = clock.after(storeMs, resolve);
+      const settle = (found: PartHealth) => {
+        answer = found;
+        timer.cancel();
+        resolve();
+      };
+      registry.get("lease.0").then(
+        () => settle(well),
+        (error: unknown) => settle({ state: "unhealthy", reason: error instanceof Error ? error.message : "it fails" }),
+      );
+    });
+    const full = commitsWithoutRoom > 0 && clock.monotonic() - withoutRoomAt < fullHoldsMs;
+    return full && answer === well ? { state: "degraded", reason: "it has no room for commits" } : answer;
   }
 
   async #examine(): Promise<Readiness> {
@@ -75,7 +109,7 @@ export class Cluster {
     const own = this.#node.partitions.get(p);
     if (own !== undefined) return own.status();
     try {
-      return (await knockOverWire(this.#wire, p, { do: "status" }, statusMs)) as PartitionStatus;
+      return (await knockOverWire(this.#bus.wire, p, { do: "status" }, statusMs)) as PartitionStatus;
     } catch {
       return { partition: p, state: "unowned" };
     }

@@ -13,6 +13,7 @@ import type { Answer, HistoryPage, PartitionStatus } from "./client.ts";
 import type { Letter } from "./group.ts";
 import type { Place, Row } from "./listing.ts";
 import type { Partition } from "./partition.ts";
+import type { PartitionTally } from "./tallies.ts";
 
 /** What can be asked of a partition. */
 export type DoorRequest =
@@ -32,9 +33,10 @@ export type DoorRequest =
       readonly limit: number;
     }
   | { readonly do: "history"; readonly root: string; readonly after: number; readonly limit: number }
-  | { readonly do: "status" };
+  | { readonly do: "status" }
+  | { readonly do: "tally"; readonly since: number | null };
 
-export type DoorAnswer = Answer | readonly Row[] | HistoryPage | PartitionStatus;
+export type DoorAnswer = Answer | readonly Row[] | HistoryPage | PartitionStatus | PartitionTally;
 
 /** Through the door within this process. */
 export function knock(partition: Partition, request: DoorRequest): Promise<DoorAnswer> {
@@ -50,6 +52,8 @@ export function knock(partition: Partition, request: DoorRequest): Promise<DoorA
       return partition.list(request.type, request.where, request.after, request.limit);
     case "status":
       return Promise.resolve(partition.status());
+    case "tally":
+      return partition.tally(request.since);
     case "history":
       return partition.history(request.root, request.after, request.limit);
   }

@@ -4,6 +4,7 @@
  */
 import type { Address } from "../machines/address.ts";
 import type { IndexFields } from "../machines/definition.ts";
+import { Tallies } from "./tallies.ts";
 
 export interface Row {
   readonly address: Address;
@@ -22,6 +23,8 @@ export class Listing {
   readonly #rows = new Map<string, Row>();
   readonly #sorted = new Map<string, Row[]>();
   readonly #stale = new Set<string>();
+  /** Kept up with every row. */
+  readonly tallies = new Tallies();
 
   get size(): number {
     return this.#rows.size;
@@ -35,6 +38,7 @@ export class Listing {
   set(name: string, address: Address, fields: IndexFields | null): void {
     const before = this.#rows.get(name);
     if (before !== undefined && before.fields === fields) return;
+    this.tallies.move(address.type, before?.fields, fields);
     const created = typeof fields?.created === "number" ? fields.created : (before?.created ?? 0);
     const row: Row = { address, created, fields };
     this.#rows.set(name, row);

@@ -99,7 +99,11 @@ export class GroupLoop {
     if (sealed.bytes.length > bytesMax && !this.#accept(builder, sealed.bytes.length)) return true;
     const { bus, logger } = env;
     const commit = { journal: bus.journal, clock: bus.clock, logger, stopped: () => !this.#parts.serving() };
+    const begun = bus.clock.monotonic();
     const outcome = await commitGroup(commit, state.partition, sealed.bytes, state.seq);
+    const took = bus.clock.monotonic() - begun;
+    if (outcome.kind === "stored") env.measures.committed(builder.steps, sealed.bytes.length, took);
+    else if (outcome.kind === "full") env.measures.withoutRoom(bus.clock.monotonic());
     if (outcome.kind === "stored" && this.#parts.serving()) {
       this.#stored(builder, group, outcome.seq, sealed.checksum, sealed.bytes.length);
       return true;

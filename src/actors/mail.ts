@@ -5,51 +5,57 @@
 import type { Clock } from "../bus/clock.ts";
 import type { NumberedLetter } from "./channels.ts";
 import { limits } from "./limits.ts";
+import type { Measures } from "./measures.ts";
 import type { PartitionState } from "./state.ts";
 
 const retryMs = 50;
 
-export class MailPump {
-  readonly #state: PartitionState;
-  readonly #clock: Clock;
-  readonly #deliver: (to: number, from: number, letters: readonly NumberedLetter[]) => Promise<number>;
-  readonly #stopped: () => boolean;
-  readonly #bytesMax: number;
+export interface MailParts {
+  readonly state: PartitionState;
+  readonly clock: Clock;
+  readonly measures: Measures;
+  /** Largest message that the transport takes. */
+  readonly payloadBytesMax: number;
+  deliver(to: number, from: number, letters: readonly NumberedLetter[]): Promise<number>;
+  stopped(): boolean;
+}
 
-  constructor(
-    state: PartitionState,
-    clock: Clock,
-    deliver: (to: number, from: number, letters: readonly NumberedLetter[]) => Promise<number>,
-    stopped: () => boolean,
-    /** Largest message that the transport takes. */
-    payloadBytesMax: number,
-  ) {
-    // Sizes are estimates: half of it leaves room.
-    this.#bytesMax = payloadBytesMax >> 1;
-    this.#state = state;
-    this.#clock = clock;
-    this.#deliver = deliver;
-    this.#stopped = stopped;
+export class MailPump {
+  readonly #parts: MailParts;
+
+  constructor(parts: MailParts) {
+    this.#parts = parts;
   }
 
   /** Begins a transmission on every channel that has letters and none under way. */
   pump(): void {
-    for (const to of this.#state.channels.waiting()) void this.#send(to);
+    for (const to of this.#parts.state.channels.waiting()) void this.#send(to);
   }
 
   async #send(to: number): Promise<void> {
-    const { channels, partition } = this.#state;
-    const letters = channels.take(to, limits.lettersPerSend, this.#bytesMax);
+    const { state, clock, payloadBytesMax, deliver, stopped } = this.#parts;
+    const { channels, partition } = state;
+    // Sizes are estimates: half of it leaves room.
+    const letters = channels.take(to, limits.lettersPerSend, payloadBytesMax >> 1);
     if (letters.length === 0) return;
     let applied = 0;
     try {
-      applied = await this.#deliver(to, partition, letters);
-      if (!this.#stopped()) this.#state.touchMeta(channels.acknowledge(to, applied));
+      applied = await deliver(to, partition, letters);
+      if (!stopped()) state.touchMeta(channels.acknowledge(to, applied));
+      this.#measure(letters, applied);
     } catch {
       applied = 0;
     }
-    if (applied < (letters[0]?.number ?? 0)) await this.#clock.sleep(retryMs);
+    if (applied < (letters[0]?.number ?? 0)) await clock.sleep(retryMs);
     channels.landed(to);
-    if (!this.#stopped()) this.pump();
+    if (!stopped()) this.pump();
+  }
+
+  #measure(letters: readonly NumberedLetter[], applied: number): void {
+    const { clock, measures } = this.#parts;
+    const now = clock.now();
+    for (const { number, at } of letters) {
+      if (number <= applied && at !== undefined) measures.mailSeconds.observe(Math.max(0, now - at) / 1000);
+    }
   }
 }

@@ -14,6 +14,7 @@ import type { StoredEvent } from "./client.ts";
 import { abortElsewhere, askCustody, holding, serveCustody } from "./custody.ts";
 import { answerDoor, deliverOverWire, serveMail } from "./doors.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
+import { Measures } from "./measures.ts";
 import { Membership, type Role } from "./membership.ts";
 import { Partition } from "./partition.ts";
 import { isOutage } from "./partition-environment.ts";
@@ -37,6 +38,7 @@ export class Node {
   readonly boot: string;
   readonly partitions = new Map<number, Partition>();
   readonly membership: Membership;
+  readonly measures = new Measures();
   /** Why a partition is not served, when it needs an operator. */
   readonly faults = new Map<number, Error>();
   readonly #options: NodeOptions;
@@ -198,6 +200,7 @@ export class Node {
       boot: this.boot,
       settings: this.#options.settings,
       logger: this.#options.logger,
+      measures: this.measures,
       partitionOf: (root) => partitionOf(root, this.count),
       startWork: (work) => this.#startWork(work),
       abortWork: (address, id, boot) => {
@@ -217,6 +220,8 @@ export class Node {
       onStopped: (number, cause) => this.#stopped(number, cause),
     });
     this.partitions.set(p, partition);
+    const { clock } = this.#options.bus;
+    const begun = clock.monotonic();
     try {
       await partition.open();
     } catch (error) {
@@ -225,6 +230,7 @@ export class Node {
       return;
     }
     if (partition.phase !== "serving") return;
+    this.measures.takeoverSeconds.observe((clock.monotonic() - begun) / 1000);
     this.#listen(p, partition);
     this.#tellOthers();
   }

@@ -7,6 +7,7 @@ import type { NumberedLetter } from "./channels.ts";
 import type { StoredEvent } from "./client.ts";
 import type { WorkName } from "./custody.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
+import type { Measures } from "./measures.ts";
 import type { Stepper } from "./step.ts";
 import type { Work } from "./work.ts";
 
@@ -17,6 +18,7 @@ export interface PartitionEnvironment {
   readonly boot: string;
   readonly settings: RuntimeSettings;
   readonly logger: Logger;
+  readonly measures: Measures;
   partitionOf(root: string): number;
   startWork(work: Work): void;
   /** The work is settled; `boot`: the process that was given it. */

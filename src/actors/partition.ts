@@ -20,6 +20,7 @@ import { readActor, readHistory } from "./reads.ts";
 import { ReminderHeap } from "./reminders.ts";
 import { PartitionState } from "./state.ts";
 import { completeIndex, ownerAtEnd, takeOver } from "./takeover.ts";
+import type { PartitionTally } from "./tallies.ts";
 
 /** How long letters may wait here before their sender hears how far it got. */
 const receiveMs = 2000;
@@ -69,16 +70,26 @@ export class Partition {
       oldestTail,
     });
     this.#reminders = new ReminderHeap(bus.clock, (due) => {
+      const now = bus.clock.now();
+      for (const one of due) env.measures.reminderSeconds.observe(Math.max(0, now - one.at) / 1000);
       for (const one of due) inbox.push({ kind: "reminder", address: one.address, due: one });
       this.#loop.wake();
     });
-    this.#mail = new MailPump(state, bus.clock, env.deliverMail, shared.stopped, bus.journal.payloadBytesMax);
+    this.#mail = new MailPump({
+      state,
+      clock: bus.clock,
+      deliver: env.deliverMail,
+      stopped: shared.stopped,
+      payloadBytesMax: bus.journal.payloadBytesMax,
+      measures: env.measures,
+    });
     this.#keeping = new Housekeeping({ ...shared, flusher: this.#flusher, bus, settings });
     const parts = { state, inbox, loader: this.#loader, reminders: this.#reminders };
     this.#activation = new Activation({
       ...shared,
       ...parts,
       boot,
+      measures: env.measures,
       isLive: env.isLive,
       holdsWork: env.holdsWork,
       askCustody: env.askCustody,
@@ -94,6 +105,13 @@ export class Partition {
       onLost: () => this.#lose(),
       onFault: shared.onFault,
     });
+  }
+
+  /** Sums over the index, when it is whole. */
+  async tally(since: number | null): Promise<PartitionTally> {
+    await this.#completed;
+    if (this.phase === "stopped") throw moved(this.number);
+    return this.state.listing.tallies.read(since);
   }
 
   /** Groups committed by this owner, for status. */

@@ -13,6 +13,7 @@ import type {
   AskOptions,
   ClusterStatus,
   Feed,
+  Health,
   HistoryPage,
   LargeValues,
   ListPage,
@@ -20,13 +21,16 @@ import type {
   Readiness,
   Runtime,
   RuntimeStatus,
+  Tally,
 } from "./client.ts";
 import { Cluster } from "./cluster.ts";
 import { type DoorAnswer, type DoorRequest, knock, knockOverWire, noOwner } from "./doors.ts";
 import { limits } from "./limits.ts";
 import { comparePlaces, type Place, type Row } from "./listing.ts";
+import type { Measures } from "./measures.ts";
 import type { Node } from "./node.ts";
 import { partitionOf } from "./placement.ts";
+import { mergeTallies, type PartitionTally } from "./tallies.ts";
 
 export interface RuntimeParts {
   readonly bus: Bus;
@@ -39,6 +43,7 @@ export interface RuntimeParts {
 
 const askMsDefault = 10_000;
 const retryMs = 25;
+const tallyMs = 3000;
 
 export class TroupeRuntime implements Runtime {
   readonly feed: Feed;
@@ -52,7 +57,7 @@ export class TroupeRuntime implements Runtime {
     this.feed = parts.feed;
     this.values = parts.values;
     this.#awaited = new Awaited(parts.node.boot, parts.bus.clock);
-    this.#cluster = new Cluster(parts.node, parts.bus.wire, parts.bus.clock);
+    this.#cluster = new Cluster(parts.node, parts.bus);
   }
 
   ask(to: Address, command: Command, options: AskOptions = {}): Promise<Answer> {
@@ -130,15 +135,19 @@ export class TroupeRuntime implements Runtime {
     const { node, bus, serverVersion } = this.#parts;
     const partitions = Array.from({ length: node.count }, (_, partition) => {
       const own = node.partitions.get(partition);
+      const now = own?.status();
       const state =
         own === undefined ? (node.faults.has(partition) ? ("stopped" as const) : ("elsewhere" as const)) : own.phase;
       return {
         partition,
         state,
-        epoch: own?.state.epoch ?? 0,
-        lastSeq: own?.state.seq ?? 0,
-        actors: own?.state.listing.size ?? 0,
-        dirty: own?.state.dirtyEntries.size ?? 0,
+        epoch: now?.epoch ?? 0,
+        lastSeq: now?.lastSeq ?? 0,
+        actors: now?.actors ?? 0,
+        dirty: now?.dirty ?? 0,
+        lag: now?.lag ?? 0,
+        waiting: now?.waiting ?? 0,
+        mail: now?.mail ?? 0,
       };
     });
     const counters = { commits: 0, steps: 0, active_actors: 0, asks_waiting: this.#awaited.size };
@@ -163,6 +172,20 @@ export class TroupeRuntime implements Runtime {
 
   readiness(): Promise<Readiness> {
     return this.#cluster.readiness();
+  }
+
+  get measures(): Measures {
+    return this.#parts.node.measures;
+  }
+
+  async tally(since?: number): Promise<Tally> {
+    const request = { do: "tally", since: since ?? null } as const;
+    const parts = Array.from({ length: this.#parts.node.count }, (_, p) => this.#tryPartition(p, request, tallyMs));
+    return mergeTallies((await Promise.all(parts)) as PartitionTally[]);
+  }
+
+  health(): Promise<Health> {
+    return this.#cluster.health();
   }
 
   async secret(name: string): Promise<Uint8Array> {

@@ -78,7 +78,7 @@ export class PartitionState {
       this.dirtyHistories.add(history);
     }
     const { mail, cursors, acked, askers } = group.body;
-    this.channels.sent(mail, seq);
+    this.channels.sent(mail, seq, group.time);
     this.channels.moved(cursors);
     this.askers.apply(askers);
     if (mail.length + cursors.length + acked.length + askers.length > 0) this.touchMeta(seq);

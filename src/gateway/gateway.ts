@@ -16,6 +16,7 @@ import { copyHead } from "./http/request.ts";
 import { Router } from "./http/router.ts";
 import { Hub } from "./hub.ts";
 import { newSchemaChecker } from "./json-schema.ts";
+import { Monitor } from "./monitoring/monitor.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { Operation, Services } from "./operation.ts";
 import { hostName, isLoopbackName } from "./origin.ts";
@@ -47,7 +48,7 @@ export interface Gateway {
 }
 
 /** Open to everybody, and without a word about what is stored. */
-const healthNames = new Set(["system.live", "system.ready"]);
+const healthNames = new Set(["system.live", "system.ready", "system.exposition"]);
 
 /** Throws `invalid_input` when an address beyond loopback would be served without credentials. */
 export function createGateway(options: GatewayOptions): Gateway {
@@ -67,6 +68,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     schemas: newSchemaChecker(),
     workflows: newWorkflows(runtime),
     downloads: newDownloadSigner(() => runtime.secret("downloads")),
+    monitor: new Monitor(runtime, clock, config.version),
     version: config.version,
   };
   const admissions = newAdmissions(newAuthenticator(config.apiKeys ?? []));

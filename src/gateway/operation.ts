@@ -12,6 +12,7 @@ import type { DownloadSigner } from "./downloads.ts";
 import { invalid, zodProblems } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { SchemaChecker } from "./json-schema.ts";
+import type { Monitor } from "./monitoring/monitor.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { Workflows } from "./workflows.ts";
 
@@ -28,6 +29,7 @@ export interface Services {
   readonly schemas: SchemaChecker;
   readonly workflows: Workflows;
   readonly downloads: DownloadSigner;
+  readonly monitor: Monitor;
   readonly version: string;
 }
 

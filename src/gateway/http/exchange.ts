@@ -18,6 +18,12 @@ export class Exchange {
   closing = false;
   /** A streamed answer's headers are out. */
   began = false;
+  /** The path template that it is counted under; undefined: nothing is there. */
+  route: string | undefined;
+  /** Counted already, before its end. */
+  counted = false;
+  /** Monotonic ms. */
+  begunAt = 0;
   private gone = false;
   private answered = false;
   private readonly res: HttpResponse;

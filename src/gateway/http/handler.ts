@@ -48,16 +48,19 @@ export class Handler {
 
   /** Called inside the route's callback; everything that needs `res` at once happens before it returns. */
   handle(res: HttpResponse, head: RequestHead): void {
-    const { clock, logger, runtime } = this.services;
+    const { clock, logger, runtime, monitor } = this.services;
     const begun = clock.monotonic();
     const correlationId = givenCorrelationId(head) ?? runtime.newId();
     const exchange = new Exchange(res, head, correlationId, (status) => {
       this.active.delete(exchange);
       if (this.active.size === 0) this.onIdle?.();
       const { method, path } = head;
-      const ms = Math.round((clock.monotonic() - begun) * 10) / 10;
+      const took = clock.monotonic() - begun;
+      if (!exchange.counted) monitor.traffic.answered(method, exchange.route, status, took);
+      const ms = Math.round(took * 10) / 10;
       logger.debug({ correlation_id: correlationId, method, path, status, ms }, "request");
     });
+    exchange.begunAt = begun;
     this.active.add(exchange);
     try {
       this.route(res, exchange);
@@ -99,6 +102,7 @@ export class Handler {
     if (match.operations.size === 0) {
       throw new TroupeError("not_found", `There is nothing at ${head.path.slice(0, 200)}`);
     }
+    exchange.route = match.operations.values().next().value?.path;
     const allow = allowed(match.operations);
     if (head.method === "OPTIONS") exchange.send(204, [["allow", allow]], "");
     else if (operation === undefined) this.wrongMethod(exchange, allow);
@@ -117,6 +121,7 @@ export class Handler {
   private static(exchange: Exchange, docs: Docs): void {
     const { method, path } = exchange.head;
     const allow = "GET, HEAD, OPTIONS";
+    exchange.route = path.startsWith("/docs") ? "/docs" : path;
     if (method === "OPTIONS") exchange.send(204, [["allow", allow]], "");
     else if (method !== "GET" && method !== "HEAD") this.wrongMethod(exchange, allow);
     else if (path === "/openapi.json") {
@@ -214,12 +219,25 @@ export class Handler {
       await streamed.chunks[Symbol.asyncIterator]().return?.();
       return exchange.headOnly(200, streamed.headers, streamed.size);
     }
-    const { clock, limits, logger } = this.services;
-    await writeStream(exchange, streamed, clock, limits.stallMs).catch((error: unknown) => {
-      if (exchange.began) logger.error({ correlation_id: exchange.correlationId, err: error }, "a stream broke off");
-      else throw error;
-    });
+    const { clock, limits, logger, monitor } = this.services;
+    let ended: (() => void) | undefined;
+    if (isEventStream(streamed)) {
+      // Counted as it begins: it may stay open for days.
+      ended = monitor.traffic.streamOpened();
+      monitor.traffic.answered(exchange.head.method, exchange.route, 200, clock.monotonic() - exchange.begunAt);
+      exchange.counted = true;
+    }
+    await writeStream(exchange, streamed, clock, limits.stallMs)
+      .catch((error: unknown) => {
+        if (exchange.began) logger.error({ correlation_id: exchange.correlationId, err: error }, "a stream broke off");
+        else throw error;
+      })
+      .finally(ended);
   }
+}
+
+function isEventStream(streamed: Streamed): boolean {
+  return streamed.headers.some(([name, value]) => name === "content-type" && value.startsWith("text/event-stream"));
 }
 
 /** Throws `unsupported_type` and `invalid_input`; undefined where the body may be left out and is. */

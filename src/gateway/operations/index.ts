@@ -8,6 +8,7 @@ import { agentOperations } from "./agents.ts";
 import { artifactOperations } from "./artifacts.ts";
 import { checkpointOperations } from "./checkpoints.ts";
 import { deadLetterOperations } from "./dead-letters.ts";
+import { metricsOperations } from "./metrics.ts";
 import { runEventOperations } from "./run-events.ts";
 import { runOperations } from "./runs.ts";
 import { sharedStateOperations } from "./shared-state.ts";
@@ -29,4 +30,5 @@ export const coreOperations: readonly Operation[] = [
   ...sharedStateOperations,
   ...systemOperations,
   ...activityOperations,
+  ...metricsOperations,
 ];

@@ -57,6 +57,7 @@ export class SocketServer {
           const session = protocol.open(ws, data.connection);
           data.session = session;
           this.sessions.add(session);
+          this.options.services.monitor.traffic.socketOpened(protocol.path);
           if (this.closing) session.close(closeCodes.goingAway, "stopping");
         },
         message: (ws, message) => ws.getUserData().session?.receive(new Uint8Array(message)),
@@ -65,6 +66,7 @@ export class SocketServer {
           const { session } = ws.getUserData();
           if (session === undefined) return;
           this.sessions.delete(session);
+          this.options.services.monitor.traffic.socketClosed(protocol.path);
           session.closed();
         },
       });

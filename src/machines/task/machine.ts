@@ -29,6 +29,7 @@ import {
   dependencyDone,
   endAttempt,
   endEffects,
+  endedFields,
   eventData,
   nextAttempt,
   retriesLeft,
@@ -386,6 +387,7 @@ export const taskDefinition: ActorDefinition<TaskContext> = {
           created: context.createdAt,
           ...(context.runId === null ? {} : { runId: context.runId }),
           ...(context.agent === null ? {} : { agent: context.agent }),
+          ...endedFields(context),
         },
   view: ({ value, context }) => {
     const { watchers: _watchers, requestHash: _requestHash, ...shown } = context;

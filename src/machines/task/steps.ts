@@ -171,3 +171,9 @@ export function dependencyDone(meta: StepMeta, status: TaskEnd | "unknown") {
 export function briefError(error: Failure | null): JsonObject | null {
   return error === null ? null : { code: error.code, message: clip(error.message, 1_024) };
 }
+
+/** Of an ended task's row, for sums. */
+export function endedFields({ startedAt, finishedAt }: TaskContext): { endedAt?: number; tookMs?: number } {
+  if (finishedAt === null) return {};
+  return { endedAt: finishedAt, tookMs: Math.max(0, finishedAt - (startedAt ?? finishedAt)) };
+}

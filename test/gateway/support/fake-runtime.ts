@@ -9,6 +9,7 @@ import type {
   BlobRef,
   ClusterStatus,
   FeedEvent,
+  Health,
   HistoryPage,
   ListPage,
   ListQuery,
@@ -16,7 +17,9 @@ import type {
   Runtime,
   RuntimeStatus,
   StoredEvent,
+  Tally,
 } from "../../../src/actors/client.ts";
+import { Measures } from "../../../src/actors/measures.ts";
 import type { Address } from "../../../src/machines/address.ts";
 import type { Command, Json, JsonObject } from "../../../src/machines/effects.ts";
 import { TroupeError } from "../../../src/machines/errors.ts";
@@ -210,10 +213,32 @@ export class FakeRuntime implements Runtime {
       ready: this.ready,
       node: "test",
       nats: { connected: this.ready, version: "2.14.0" },
-      partitions: [{ partition: 0, state: "serving", epoch: 1, lastSeq: 1, actors: 0, dirty: 0 }],
+      partitions: [
+        { partition: 0, state: "serving", epoch: 1, lastSeq: 1, actors: 0, dirty: 0, lag: 0, waiting: 0, mail: 0 },
+      ],
       hosted: [],
       counters: {},
     };
+  }
+
+  readonly measures = new Measures();
+
+  /** By the `status` of what tests put in place. */
+  async tally(): Promise<Tally> {
+    const counts: Record<string, Record<string, number>> = {};
+    for (const [name, view] of this.views) {
+      const type = name.slice(0, name.indexOf("/"));
+      const own = counts[type] ?? {};
+      counts[type] = own;
+      const status = String(view.status ?? "");
+      own[status] = (own[status] ?? 0) + 1;
+    }
+    return { counts, ended: new Map() };
+  }
+
+  async health(): Promise<Health> {
+    const state = this.ready ? ("healthy" as const) : ("unhealthy" as const);
+    return { platform: { state }, nats: { state }, jetstream: { state } };
   }
 
   async secret(): Promise<Uint8Array> {

@@ -48,7 +48,7 @@ const MiB = 2 ** 20;
 // biome-ignore format: one setting, two lines: read as a table
 export const settings = {
   role: setting("--role <role>", "TROUPE_ROLE", "all", "role", z.enum(["node", "gateway", "all"], "must be node, gateway or all"),
-    "What this process is: `node` (partitions and agents; serves only /healthz and /readyz), `gateway` (HTTP and WebSocket, no partitions, no agents), or `all`."),
+    "What this process is: `node` (partitions and agents; serves only /healthz, /readyz and /metrics), `gateway` (HTTP and WebSocket, no partitions, no agents), or `all`."),
   nodeName: optional("--name <name>", "TROUPE_NAME", "name", z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "must be 1 to 64 letters, digits, - or _"),
     "This process's name in lists and logs, unlike every other's of the cluster. Default: the host's name and the port."),
   host: setting("--host <address>", "HOST", "127.0.0.1", "address", text,

@@ -6,10 +6,9 @@ import type { Address } from "../machines/address.ts";
 import type { Command, Json, JsonObject } from "../machines/effects.ts";
 import type { RuntimeMeasures } from "./measures.ts";
 
-export type { RuntimeMeasures } from "./measures.ts";
-
 /** Any text as one token of an event's subject. */
 export { toToken as subjectToken } from "../bus/token.ts";
+export type { RuntimeMeasures } from "./measures.ts";
 
 export interface AskOptions {
   /** Give up after this long; the outcome is then unknown (`timed_out`). Default 10 000. */

@@ -109,7 +109,7 @@ export class Cluster {
     const own = this.#node.partitions.get(p);
     if (own !== undefined) return own.status();
     try {
-      return (await knockOverWire(this.#bus.wire, p, { do: "status" }, statusMs)) as PartitionStatus;
+      return (await knockOverWire(this.#node.knocks, p, { do: "status" }, statusMs)) as PartitionStatus;
     } catch {
       return { partition: p, state: "unowned" };
     }

@@ -3,7 +3,7 @@
  * `mail.<partition>`. Owns the form of these messages on both sides; only the owner listens.
  */
 import { pack, unpack } from "../bus/codec.ts";
-import type { Wire, WireMessage } from "../bus/wire.ts";
+import type { WireMessage } from "../bus/wire.ts";
 import type { Address } from "../machines/address.ts";
 import type { Command } from "../machines/effects.ts";
 import { isErrorCode, TroupeError } from "../machines/errors.ts";
@@ -11,6 +11,7 @@ import type { AskId } from "./askers.ts";
 import type { NumberedLetter } from "./channels.ts";
 import type { Answer, HistoryPage, PartitionStatus } from "./client.ts";
 import type { Letter } from "./group.ts";
+import type { Knocks } from "./knocks.ts";
 import type { Place, Row } from "./listing.ts";
 import type { Partition } from "./partition.ts";
 import type { PartitionTally } from "./tallies.ts";
@@ -118,14 +119,15 @@ export const noOwner = "no_owner";
 
 /** The asker's side over NATS. Throws TroupeError; `unavailable` when nobody serves the partition now. */
 export async function knockOverWire(
-  wire: Wire,
+  knocks: Knocks,
   partition: number,
   request: DoorRequest,
   timeoutMs: number,
 ): Promise<DoorAnswer> {
-  const reply = await wire.request(`ask.${partition}`, pack(request), timeoutMs);
+  const reply = await knocks.request(partition, `ask.${partition}`, pack(request), timeoutMs);
   if (reply.kind === "no_responders")
     throw new TroupeError("unavailable", `Nobody serves partition ${partition} now.`, { reason: noOwner });
+  if (reply.kind === "left") throw new TroupeError("moved", `The owner of partition ${partition} changed.`);
   if (reply.kind === "timed_out") throw new TroupeError("timed_out", `Partition ${partition} did not answer in time.`);
   const { answer, error } = unpack(reply.bytes) as {
     answer?: DoorAnswer;
@@ -139,7 +141,7 @@ export async function knockOverWire(
 type PackedLetter = [number: number, type: string, key: string, command: Command];
 
 export async function deliverOverWire(
-  wire: Wire,
+  knocks: Knocks,
   to: number,
   from: number,
   letters: readonly NumberedLetter[],
@@ -150,7 +152,7 @@ export async function deliverOverWire(
     letter.to.key,
     letter.command,
   ]);
-  const reply = await wire.request(`mail.${to}`, pack([from, packed]), 5000);
+  const reply = await knocks.request(to, `mail.${to}`, pack([from, packed]), 5000);
   if (reply.kind !== "reply") throw new TroupeError("unavailable", `Mail to partition ${to}: ${reply.kind}.`);
   return unpack(reply.bytes) as number;
 }

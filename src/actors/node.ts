@@ -13,6 +13,7 @@ import type { NumberedLetter } from "./channels.ts";
 import type { StoredEvent } from "./client.ts";
 import { abortElsewhere, askCustody, holding, serveCustody } from "./custody.ts";
 import { answerDoor, deliverOverWire, serveMail } from "./doors.ts";
+import { Knocks } from "./knocks.ts";
 import type { Logger, RuntimeSettings } from "./limits.ts";
 import { Measures } from "./measures.ts";
 import { Membership, type Role } from "./membership.ts";
@@ -39,6 +40,7 @@ export class Node {
   readonly partitions = new Map<number, Partition>();
   readonly membership: Membership;
   readonly measures = new Measures();
+  readonly knocks: Knocks;
   /** Why a partition is not served, when it needs an operator. */
   readonly faults = new Map<number, Error>();
   readonly #options: NodeOptions;
@@ -55,6 +57,7 @@ export class Node {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.boot = options.bus.random.id();
+    this.knocks = new Knocks(options.bus.wire, options.bus.clock);
     this.#steppers = new Map(options.definitions.map((d) => [d.type, new Stepper(d)]));
     const own = { boot: this.boot, node: options.name, format: FORMAT_VERSION, role: options.role ?? "all" };
     this.membership = new Membership(options.bus, own, options.settings.leaseMs, options.logger);
@@ -84,6 +87,7 @@ export class Node {
     wire.subscribe(placementSubject, (m) => {
       if (unpack(m.bytes) !== this.boot) this.#lookAgain();
     });
+    this.knocks.listen();
     wire.subscribe(suspicionSubject, () => {
       this.membership.suspect();
       this.#lookAgain();
@@ -232,6 +236,7 @@ export class Node {
     if (partition.phase !== "serving") return;
     this.measures.takeoverSeconds.observe((clock.monotonic() - begun) / 1000);
     this.#listen(p, partition);
+    this.knocks.announce(p);
     this.#tellOthers();
   }
 
@@ -268,7 +273,7 @@ export class Node {
   deliverMail(to: number, from: number, letters: readonly NumberedLetter[]): Promise<number> {
     const local = this.partitions.get(to);
     if (local?.phase === "serving") return local.receive(from, letters);
-    return deliverOverWire(this.#options.bus.wire, to, from, letters);
+    return deliverOverWire(this.knocks, to, from, letters);
   }
 
   #stopped(p: number, cause: "lost" | Error): void {

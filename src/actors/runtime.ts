@@ -223,7 +223,7 @@ export class TroupeRuntime implements Runtime {
         if (local?.phase === "serving") return await knock(local, request);
         if (local !== undefined) throw new TroupeError("unavailable", `Partition ${p} is being taken over.`);
         const left = deadline - bus.clock.monotonic();
-        return await knockOverWire(bus.wire, p, request, Math.max(1, Math.min(left, 2000)));
+        return await knockOverWire(node.knocks, p, request, Math.max(1, Math.min(left, 2000)));
       } catch (error) {
         const again = error instanceof TroupeError && ["moved", "unavailable", "timed_out"].includes(error.code);
         if (again && error.details?.reason === noOwner) node.suspect();

@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePort } from "../support/free-port.ts";
-import { startNatsServer, type TestNatsServer } from "../support/nats-server.ts";
+import { startNatsCluster, startNatsServer, type TestNatsServer } from "../support/nats-server.ts";
 import { until } from "../support/until.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -76,10 +76,20 @@ export class TestCluster {
   readonly #processes: Process[] = [];
   #count = 0;
 
-  private constructor(readonly nats: TestNatsServer) {}
+  private constructor(
+    readonly servers: readonly TestNatsServer[],
+    readonly settings: Readonly<Record<string, string>>,
+  ) {}
 
-  static async create(): Promise<TestCluster> {
-    return new TestCluster(await startNatsServer());
+  /** One server, or three that hold three copies; `settings` are every process's. */
+  static async create(servers: 1 | 3 = 1, settings: Readonly<Record<string, string>> = {}): Promise<TestCluster> {
+    if (servers === 1) return new TestCluster([await startNatsServer()], settings);
+    return new TestCluster(await startNatsCluster(3), { TROUPE_REPLICAS: "3", ...settings });
+  }
+
+  /** The only server, or the first. */
+  get nats(): TestNatsServer {
+    return this.servers[0] as TestNatsServer;
   }
 
   /** Starts a process; does not wait until it is ready. */
@@ -100,10 +110,11 @@ export class TestCluster {
         HOME,
         NATS_SERVER_BIN,
         PORT: String(port),
-        NATS_URL: this.nats.url,
+        NATS_URL: this.servers.map((server) => server.url).join(","),
         CHAOS_EFFECTS: this.effects,
         TROUPE_LEASE_MS: "2000",
         ...(role === "gateway" ? {} : { TROUPE_AGENTS: agentsFile }),
+        ...this.settings,
         ...settings,
       },
     });
@@ -130,7 +141,7 @@ export class TestCluster {
 
   async dispose(): Promise<void> {
     await Promise.all(this.#processes.map((p) => p.end("SIGKILL")));
-    await this.nats.stop();
+    await Promise.all(this.servers.map((server) => server.stop()));
     await rm(this.directory, { recursive: true, force: true });
   }
 }

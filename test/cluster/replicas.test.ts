@@ -1,29 +1,22 @@
 /** Three copies on three servers, NATS_URL with all of them: any one server may die under a load. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startNatsCluster, type TestNatsServer } from "../support/nats-server.ts";
 import { until } from "../support/until.ts";
 import { Load, type Process, post, TestCluster } from "./harness.ts";
 
-let servers: TestNatsServer[];
 let cluster: TestCluster;
 let gateway: Process;
 
 beforeAll(async () => {
-  servers = await startNatsCluster();
-  cluster = await TestCluster.create();
-  const settings = { NATS_URL: servers.map((s) => s.url).join(","), TROUPE_REPLICAS: "3" };
-  const node = await cluster.spawn("node", "node", settings);
-  gateway = await cluster.spawn("gateway", "gateway", { NATS_URL: settings.NATS_URL, TROUPE_REPLICAS: "3" });
+  cluster = await TestCluster.create(3);
+  const node = await cluster.spawn("node", "node");
+  gateway = await cluster.spawn("gateway", "gateway");
   await node.ready();
   await gateway.ready();
 }, 150_000);
-afterAll(async () => {
-  await cluster?.dispose();
-  await Promise.all((servers ?? []).map((s) => s.stop()));
-}, 60_000);
+afterAll(() => cluster?.dispose(), 60_000);
 
 test("a server at a time dies and comes back: what waits up to 30 s succeeds", { timeout: 240_000 }, async () => {
-  for (const server of servers) {
+  for (const server of cluster.servers) {
     const load = new Load(gateway.base, 2);
     await until(() => load.done > 20, 60_000, "20 requests");
     await server.kill9();

@@ -7,7 +7,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { machineFacts } from "../machine.ts";
+import { join as joining } from "./join.ts";
+import { large } from "./large.ts";
 import { markdown, type Row, type Section, section } from "./report.ts";
+import { rolling } from "./rolling.ts";
 import { takeover } from "./takeover.ts";
 
 interface Figure {
@@ -47,6 +50,34 @@ const figures: readonly Figure[] = [
     text: "As the second, over three nats-servers.",
     rounds: 15,
     measure: (rounds, say) => takeover({ servers: 3, rounds, signal: "SIGSTOP" }, say),
+  },
+  {
+    name: "rolling",
+    title: "A rolling restart",
+    text: "Three nodes and two gateways, eight callers that create tasks without a pause; every node, then every gateway, gets SIGTERM and is started again.",
+    rounds: 3,
+    measure: rolling,
+  },
+  {
+    name: "join",
+    title: "Nodes join and leave",
+    text: "64 partitions; nodes join up to four, then leave down to one.",
+    rounds: 3,
+    measure: joining,
+  },
+  {
+    name: "large",
+    title: "A large partition is taken over",
+    text: "Two nodes, one partition; its owner is killed.",
+    rounds: 10,
+    measure: (rounds, say) => large(10_000, { ask: 1000 }, rounds, say),
+  },
+  {
+    name: "larger",
+    title: "A very large partition is taken over",
+    text: "The same with ten times as many.",
+    rounds: 5,
+    measure: (rounds, say) => large(100_000, { ask: 1000 }, rounds, say),
   },
 ];
 

@@ -56,7 +56,7 @@ export class Rig {
   }
 
   static async create(servers: 1 | 3, partitions: number, nodes: number, gateways = 1): Promise<Rig> {
-    const settings = { TROUPE_PARTITIONS: String(partitions), LOG_LEVEL: "info" };
+    const settings = { TROUPE_PARTITIONS: String(partitions), TROUPE_STREAMS: String(Math.min(4, partitions)) };
     const rig = new Rig(await TestCluster.create(servers, settings), partitions);
     try {
       await rig.add();

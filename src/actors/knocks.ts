@@ -66,10 +66,16 @@ export class Knocks {
       };
       waiting.add(own);
       this.#timer ??= this.#clock.after(patienceMs, () => this.#look());
-      this.#wire.request(subject, bytes, timeoutMs).then(own.end, (error) => {
-        reject(error);
-        own.end({ kind: "timed_out" });
-      });
+      this.#wire.request(subject, bytes, timeoutMs).then(
+        (reply) => {
+          own.end(reply);
+          if (reply.kind === "no_responders") this.#endAll(partition, own.at);
+        },
+        (error) => {
+          reject(error);
+          own.end({ kind: "timed_out" });
+        },
+      );
     });
   }
 

@@ -211,7 +211,7 @@ export class Membership {
     for (let i = 0; i < probes; i++) {
       const reply = await wire.request(subjectOf(boot), new Uint8Array(0), probeMs);
       if (reply.kind !== "no_responders" || !wire.connected) return false;
-      await clock.sleep(probePauseMs);
+      if (i < probes - 1) await clock.sleep(probePauseMs);
     }
     return true;
   }

@@ -49,6 +49,8 @@ export class Node {
   readonly #leases = new Map<number, number>();
   readonly #subscriptions = new Map<number, WireSubscription[]>();
   #placing: Promise<void> | undefined;
+  /** Take-overs under way; a pass does not wait for them: the next member's end may come meanwhile. */
+  readonly #opening = new Map<number, Promise<void>>();
   /** Something changed during the pass under way. */
   #again = false;
   #stopping = false;
@@ -95,6 +97,7 @@ export class Node {
     await wire.flush();
     this.#tellOthers();
     await this.place();
+    await Promise.all(this.#opening.values());
   }
 
   /** The partitions that should be here are here and served; none needs to be on a gateway. */
@@ -151,9 +154,8 @@ export class Node {
     for (const partition of this.partitions.values()) void partition.review().catch(() => {});
     const boots = this.membership.members.map((m) => m.boot);
     const { placeable } = this.membership;
-    const opening: Promise<void>[] = [];
     // One at a time, and only while all others have an owner: a wave never leaves many partitions between owners.
-    let mayRelease = true;
+    let mayRelease = this.#opening.size === 0;
     for (let p = 0; p < this.count; p++) {
       const holder = holderOf(leases.get(leaseKey(p)));
       if (holder === undefined || !boots.includes(holder)) mayRelease = false;
@@ -167,10 +169,11 @@ export class Node {
         this.#forget(p);
       }
       const held = this.partitions.has(p);
+      if (this.#opening.has(p)) continue;
       if (wanted === this.boot && !held && !this.faults.has(p)) {
         const holder = holderOf(lease);
         if (holder !== undefined && holder !== this.boot && boots.includes(holder)) continue;
-        opening.push(this.#acquire(p, lease?.revision));
+        this.#open(p, lease?.revision);
       } else if (!held && wanted !== this.boot && lease !== undefined && holderOf(lease) === this.boot) {
         // Left over from a loss, or from a write whose answer was lost: the wanted owner waits for it.
         await this.#options.bus.registry.remove(lease.key, lease.revision);
@@ -180,7 +183,18 @@ export class Node {
         this.#tellOthers();
       }
     }
-    await Promise.all(opening);
+  }
+
+  #open(p: number, revision: number | undefined): void {
+    const opening = this.#acquire(p, revision)
+      .catch((error: unknown) =>
+        this.#options.logger.warn({ partition: p, err: error }, "take-over failed; trying again"),
+      )
+      .finally(() => {
+        this.#opening.delete(p);
+        if (this.partitions.has(p) && ownerOf(p, this.membership.placeable) !== this.boot) this.#lookAgain();
+      });
+    this.#opening.set(p, opening);
   }
 
   /** A list may miss a lease that was written over while it was read. */
@@ -311,6 +325,7 @@ export class Node {
     if (drainMs > 0 && this.partitions.size > 0) await this.#handOver(deadline);
     this.#stopping = true;
     await this.#placing?.catch(() => {});
+    await Promise.all(this.#opening.values());
     await Promise.all(this.executors().map((e) => e.drain(Math.max(0, deadline - clock.monotonic()))));
     await Promise.all([...this.partitions.keys()].map((p) => this.#release(p)));
     await this.membership.stop();

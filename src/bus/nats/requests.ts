@@ -59,7 +59,7 @@ export class Requests {
    * Time-outs are exact to about 50 ms. Throws when the payload is larger than the server takes.
    */
   request(subject: string, payload: Uint8Array | string, timeoutMs: number, headers?: MsgHdrs): Promise<RawReply> {
-    if (!this.up) return Promise.resolve(DISCONNECTED);
+    if (!this.up || this.nc.isClosed() || this.nc.isDraining()) return Promise.resolve(DISCONNECTED);
     const token = (this.counter++).toString(36);
     const options = headers ? { reply: this.prefix + token, headers } : { reply: this.prefix + token };
     return new Promise((resolve) => {

@@ -70,14 +70,14 @@ const figures: readonly Figure[] = [
     title: "A large partition is taken over",
     text: "Two nodes, one partition; its owner is killed.",
     rounds: 10,
-    measure: (rounds, say) => large(10_000, { ask: 1000 }, rounds, say),
+    measure: (rounds, say) => large(10_000, { askMs: 1000, listMs: 3000 }, rounds, say),
   },
   {
     name: "larger",
     title: "A very large partition is taken over",
     text: "The same with ten times as many.",
     rounds: 5,
-    measure: (rounds, say) => large(100_000, { ask: 1000 }, rounds, say),
+    measure: (rounds, say) => large(100_000, { askMs: 1000, listMs: 10_000 }, rounds, say),
   },
 ];
 

@@ -55,10 +55,18 @@ export class Rig {
     this.partitions = partitions;
   }
 
-  static async create(servers: 1 | 3, partitions: number, nodes: number, gateways = 1): Promise<Rig> {
+  /** `before`: what the store is given before the first node starts. */
+  static async create(
+    servers: 1 | 3,
+    partitions: number,
+    nodes: number,
+    gateways = 1,
+    before: (cluster: TestCluster) => Promise<void> = async () => {},
+  ): Promise<Rig> {
     const settings = { TROUPE_PARTITIONS: String(partitions), TROUPE_STREAMS: String(Math.min(4, partitions)) };
     const rig = new Rig(await TestCluster.create(servers, settings), partitions);
     try {
+      await before(rig.cluster);
       await rig.add();
       for (let i = 0; i < gateways; i++) {
         rig.gateways.push(await (await rig.cluster.spawn("gateway", `gateway-${i}`)).ready());

@@ -31,6 +31,8 @@ export interface ActivationEnvironment {
   onFault(error: Error): void;
 }
 
+const loadsAtOnce = 64;
+
 export class Activation {
   readonly #env: ActivationEnvironment;
   readonly #parked = new Map<string, Item[]>();
@@ -78,6 +80,15 @@ export class Activation {
     } catch (error) {
       this.#env.onFault(error as Error);
     }
+  }
+
+  /** Some at a time: there may be as many as the partition has actors. */
+  async loadAll(addresses: readonly Address[]): Promise<void> {
+    const left = addresses[Symbol.iterator]();
+    const worker = async () => {
+      for (const address of left) if (!this.#env.stopped()) await this.load(address);
+    };
+    await Promise.all(Array.from({ length: loadsAtOnce }, worker));
   }
 
   /** The actor in memory; undefined when its type is unknown. */

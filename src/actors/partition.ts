@@ -143,15 +143,19 @@ export class Partition {
     this.#keeping.begin(taken.tailBytes);
     this.#mail.pump();
     this.#loop.wake();
+    const working: Address[] = [];
     this.#completed = completeIndex(
       env,
       (address) => this.#activation.load(address),
       ({ address, reminders, hasWork }) => {
         for (const [name, at, arming] of reminders) this.#reminders.add({ at, address, name, arming });
-        if (hasWork) void this.#activation.load(address);
+        if (hasWork) working.push(address);
       },
     ).then(
-      () => this.#loop.wake(),
+      () => {
+        this.#loop.wake();
+        void this.#activation.loadAll(working);
+      },
       (error: Error) => this.#fault(error),
     );
   }

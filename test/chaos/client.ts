@@ -24,7 +24,12 @@ export class Client {
   /** Answers that no client should ever see. */
   readonly faults: string[] = [];
 
-  constructor(readonly base: string) {}
+  /** One address, or another one at each try. */
+  constructor(private readonly door: string | (() => string)) {}
+
+  get base(): string {
+    return typeof this.door === "string" ? this.door : this.door();
+  }
 
   /** One try: null when there was no answer. */
   async once(method: string, path: string, body?: Json, key?: string): Promise<Omit<Reply, "doubt"> | null> {

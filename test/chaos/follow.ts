@@ -5,7 +5,7 @@
  */
 import { createParser } from "eventsource-parser";
 import WebSocket from "ws";
-import type { Body } from "./client.ts";
+import type { Body, Json } from "./client.ts";
 import { pause } from "./harness.ts";
 import { open } from "./http.ts";
 
@@ -27,13 +27,13 @@ export interface RunStream {
 }
 
 /** Reads until the run's last event. `cutAfter`: leaves by itself after so many events of a connection. */
-export async function followRun(base: string, run: string, cutAfter: () => number): Promise<RunStream> {
+export async function followRun(base: () => string, run: string, cutAfter: () => number): Promise<RunStream> {
   const told: Told[] = [];
   let deadline = performance.now() + awayMsMax;
   for (let connections = 0; ; ) {
     const before = told.length;
     const onOpen = (): void => void connections++;
-    await readOnce(base, run, told, cutAfter(), onOpen).catch(() => undefined);
+    await readOnce(base(), run, told, cutAfter(), onOpen).catch(() => undefined);
     if (streamEnds.includes(told.at(-1)?.event ?? "")) return { told, connections };
     if (told.length > before) deadline = performance.now() + awayMsMax;
     if (performance.now() > deadline) throw new Error(`${run}: the stream tells nothing more for ${awayMsMax} ms`);
@@ -90,7 +90,16 @@ export class Feed {
   private stopped = false;
   private begun: (() => void) | undefined;
 
-  constructor(private readonly base: string) {}
+  /** `base`: asked for each connection; `filter`: of a subscription. */
+  constructor(
+    private readonly base: () => string,
+    private readonly filter: Readonly<Record<string, Json>> = {},
+  ) {}
+
+  /** Breaks the connection; it goes on from its cursor. */
+  cut(): void {
+    this.socket?.terminate();
+  }
 
   /** Resolves when the first subscription stands; goes on by itself until `stop`. */
   start(): Promise<void> {
@@ -115,14 +124,16 @@ export class Feed {
 
   private connect(): Promise<void> {
     return new Promise((resolve) => {
-      const socket = new WebSocket(`${this.base.replace("http", "ws")}/v1/ws`);
+      const socket = new WebSocket(`${this.base().replace("http", "ws")}/v1/ws`);
       this.socket = socket;
       socket.on("error", () => undefined);
       socket.on("close", () => resolve());
       socket.on("open", () => {
         this.connections++;
         const since = this.cursor === undefined ? {} : { since: this.cursor };
-        socket.send(JSON.stringify({ type: "subscribe", id: "all", pattern: "event.>", ...since }));
+        socket.send(
+          JSON.stringify({ type: "subscribe", id: "all", pattern: "event.>", filter: this.filter, ...since }),
+        );
       });
       socket.on("message", (data) => this.hear(JSON.parse(String(data)) as Body, socket));
     });

@@ -145,11 +145,15 @@ async function waitFor(world: World, path: string, holds: (body: Body) => boolea
   });
 }
 
-/** Every variety once, undisturbed: what the others are compared with. */
-export async function undisturbed(world: World): Promise<void> {
+/** Every variety once, undisturbed, so many at once: what the others are compared with. */
+export async function undisturbed(world: World, width = 1): Promise<void> {
   const briefs = documents.flatMap((document) => decisions.map((decision) => () => brief(world, document, decision)));
   const others = [() => echo(world), () => fan(world, 20), () => expiry(world), () => cancel(world)];
-  for (const scenario of [...briefs, ...others]) await scenario();
+  const scenarios = [...briefs, ...others];
+  const work = async (): Promise<void> => {
+    for (let next = scenarios.shift(); next !== undefined; next = scenarios.shift()) await next();
+  };
+  await Promise.all(Array.from({ length: width }, work));
 }
 
 /** One of all, by chance. */

@@ -24,7 +24,7 @@ export interface Storm {
 /** Weathers the storm; gives what is wrong, and what was done. */
 export async function weather(storm: Storm): Promise<{ wrong: string[]; summary: string }> {
   const troupe = await Troupe.create();
-  const feed = new Feed(troupe.base);
+  const feed = new Feed(() => troupe.base);
   let wrong: string[] = ["it did not come to the checks"];
   const begin = performance.now();
   try {

@@ -58,7 +58,7 @@ export class World {
     this.expect(new Set(ids).size === 1, `one key gave several runs: ${ids.join(", ")}`);
     const cutAfter = (): number =>
       this.disturbed && this.random.chance(0.5) ? this.random.between(1, 4) : Number.POSITIVE_INFINITY;
-    const stream = followRun(this.client.base, id, cutAfter);
+    const stream = followRun(() => this.client.base, id, cutAfter);
     stream.catch(() => undefined);
     const record: RunRecord = { id, variety, stream };
     this.runs.set(id, record);

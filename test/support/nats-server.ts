@@ -15,12 +15,15 @@ export interface TestNatsServer {
   readonly url: string;
   readonly port: number;
   readonly directory: string;
+  /** 0 once it has ended. */
   readonly pid: number;
   /** Ends it in good order and removes its data. */
   stop(): Promise<void>;
   /** Ends it as a crash would; its data stays. */
   kill9(): Promise<void>;
-  /** Starts it again on the same port and data (after `kill9`, or kills it first). */
+  /** Ends it in good order; its data stays. */
+  end(): Promise<void>;
+  /** Starts it again on the same port and data (after `kill9` or `end`, or kills it first). */
   restart(): Promise<void>;
 }
 
@@ -31,6 +34,8 @@ export interface TestNatsOptions {
   /** Further lines of nats.conf. */
   readonly extra?: string;
   readonly jetstream?: boolean;
+  /** Default: any free one. */
+  readonly port?: number;
 }
 
 const READY_MS = 20_000;
@@ -50,7 +55,7 @@ export function natsServerBinary(): Promise<string> {
 
 export async function startNatsServer(options: TestNatsOptions = {}): Promise<TestNatsServer> {
   const directory = await mkdtemp(join(tmpdir(), "troupe-nats-"));
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const config = join(directory, "nats.conf");
   await writeFile(config, configuration(port, directory, options));
   let child = await launch(config, port);
@@ -65,13 +70,14 @@ export async function startNatsServer(options: TestNatsOptions = {}): Promise<Te
     port,
     directory,
     get pid() {
-      return child.pid ?? 0;
+      return child.exitCode === null && child.signalCode === null ? (child.pid ?? 0) : 0;
     },
     async stop() {
       await end("SIGTERM");
       await rm(directory, { recursive: true, force: true });
     },
     kill9: () => end("SIGKILL"),
+    end: () => end("SIGTERM"),
     async restart() {
       await end("SIGKILL");
       child = await launch(config, port);

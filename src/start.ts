@@ -152,7 +152,7 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
     role: config.role,
     executors: (runtime, boot) => {
       const ask = runtime.ask.bind(runtime);
-      const port = { ask, values: runtime.values, clock: bus.clock, node: boot, logger: log };
+      const port = { ask, values: runtime.values, clock: bus.clock, node: boot, name, logger: log };
       executor = new AgentExecutor(port);
       for (const agent of agents) executor.host(agent);
       return [executor, new ResolveExecutor(port)];
@@ -168,6 +168,7 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
     stats: () => executor?.stats() ?? [],
   });
   started.push({ what: "node", stop: () => host.stop(config.drainMs) });
+  executor?.reach(host.runtime);
   await registerWorkflows(host.runtime, bus, log);
   await hosting.start();
   started.push({ what: "agents", stop: () => hosting.stop() });

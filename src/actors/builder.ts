@@ -9,13 +9,13 @@ import type { Command, Effect, Json, JsonObject } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { AskerChanges } from "./askers.ts";
 import type { BuilderEnvironment } from "./builder-environment.ts";
-import type { StoredEvent } from "./client.ts";
+import type { LiveMessage, StoredEvent } from "./client.ts";
 import { deadLetterAddress, deadLetterOf, tried } from "./dead-letters.ts";
 import { type Draft, draftOf, draftReminder, draftWork, type Entry } from "./entry.ts";
 import type { Group, Letter } from "./group.ts";
 import type { AskItem, Inbox, Item } from "./inbox.ts";
 import { type Limits, limits } from "./limits.ts";
-import { changeOf, deadLetterEvent, kindOf, replyOf } from "./outcome.ts";
+import { changeOf, changes, deadLetterEvent, kindOf, newsOf, replyOf } from "./outcome.ts";
 import { effectBytes, roughBytes } from "./size.ts";
 
 /** An answer that waits for the commit. */
@@ -35,6 +35,7 @@ export class GroupBuilder {
   readonly work: { readonly entry: Entry; readonly id: string }[] = [];
   readonly aborted: { readonly address: Address; readonly id: string; readonly boot: string }[] = [];
   readonly events: StoredEvent[] = [];
+  readonly news: LiveMessage[] = [];
   /** What was stepped, without what that sent: an ask, or another's command. */
   readonly heads: (AskItem | Command)[] = [];
   readonly #env: BuilderEnvironment;
@@ -245,7 +246,7 @@ export class GroupBuilder {
     // All that can be wrong with an effect shows here: from now on the step is taken whole.
     const sizes = effects.map((effect) => effectBytes(effect, (type) => this.#env.state.stepper(type) !== undefined));
     if (asked) this.#checkBacklog(effects);
-    const changed = snapshot !== (before ?? entry.stepper.initial) || effects.some((e) => e.type !== "reply");
+    const changed = snapshot !== (before ?? entry.stepper.initial) || effects.some(changes);
     if (!changed) return { changed, reply: replyOf(effects) };
     if (
       before === null &&
@@ -284,6 +285,9 @@ export class GroupBuilder {
         return;
       case "emit":
         this.#emit(draft.entry, draft.snapshot, effect.name, effect.data, bytes);
+        return;
+      case "announce":
+        this.news.push(newsOf(draft, effect.name, effect.data, this.#env.now));
         return;
       case "remind":
         this.#bytes += bytes;

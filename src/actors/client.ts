@@ -40,6 +40,17 @@ export interface StoredEvent {
   readonly data: JsonObject;
 }
 
+/** What an actor, or the runtime, tells those who listen just now; lost on nobody. */
+export interface LiveMessage {
+  readonly root: string;
+  readonly type: string;
+  readonly key: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly at: number;
+  readonly data: JsonObject;
+}
+
 /** `event.<root>.<type>.<kind>.<key>.<name>`, tokens escaped for NATS. */
 export interface FeedEvent extends StoredEvent {
   readonly subject: string;
@@ -219,6 +230,13 @@ export interface Runtime {
   history(root: string, after: number, limit: number): Promise<HistoryPage>;
   readonly feed: Feed;
   readonly values: LargeValues;
+  /**
+   * News as they pass, on `live.<root>.<type>.<kind>.<key>.<name>`: at most once, in no promised order, so
+   * whoever acts on them looks again now and then. Throws `invalid_input` for a malformed pattern.
+   */
+  live(pattern: string, onMessage: (message: LiveMessage) => void): { stop(): void };
+  /** Tells such news on an actor's behalf (progress of a model's answer, say). */
+  announce(at: Address, kind: string, name: string, data: JsonObject): void;
   /** To an agent's own subject (must start with `agent.`). At most once. */
   publish(subject: string, data: Json): void;
   request(subject: string, data: Json, timeoutMs: number): Promise<Json>;

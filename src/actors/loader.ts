@@ -5,7 +5,8 @@
 import type { Codec } from "../bus/codec.ts";
 import type { Records } from "../bus/records.ts";
 import { type Address, formatAddress, rootOf } from "../machines/address.ts";
-import type { Json } from "../machines/effects.ts";
+import type { Snapshot } from "../machines/definition.ts";
+import type { Json, JsonObject } from "../machines/effects.ts";
 import type { StoredEvent } from "./client.ts";
 import { applyDifference } from "./difference.ts";
 import { Entry } from "./entry.ts";
@@ -116,37 +117,31 @@ export class Loader {
     const tail = this.tails.get(name);
     const bornInTail = tail !== undefined && tail.changes[0]?.since === 0;
     const stored = bornInTail ? null : await this.#records.get(this.#state.partition, names.actor(address));
+    let version: number | undefined;
     if (stored !== null) {
       const record = decodeActor(this.#codec, stored.bytes);
       this.checkReflects(record, name);
       await this.#fill(entry, record);
+      version = record.version;
       entry.recordSeq = stored.seq;
     }
     for (const change of tail?.changes ?? []) {
       if (change.step <= entry.step) continue;
       if (change.since !== entry.step)
         throw new StoreFault(`${name}: its record has step ${entry.step}, the journal goes on from ${change.since}.`);
+      // What an older version wrote changes an older snapshot: it is brought up to date behind that.
+      if (version !== undefined && change.version > version) migrate(entry, version);
+      version = change.version;
       applyChange(entry, change);
     }
+    if (version !== undefined) migrate(entry, version);
     if (tail !== undefined) entry.dirtySince = tail.firstSeq;
     return entry;
   }
 
   async #fill(entry: Entry, record: ActorRecord): Promise<void> {
     const packed = record.chunks === 0 ? record.snapshot : await this.#join(entry.address, record);
-    const { definition } = entry.stepper;
-    let snapshot = unpackSnapshot(packed);
-    if (record.version > definition.version) {
-      throw new StoreFault(
-        `${formatAddress(entry.address)} was written by a newer Troupe (snapshot version ${record.version}, this one reads ${definition.version}).`,
-      );
-    }
-    if (record.version < definition.version) {
-      if (definition.migrate === undefined)
-        throw new StoreFault(`${entry.address.type}: no migration from snapshot version ${record.version}.`);
-      snapshot = definition.migrate(snapshot, record.version);
-    }
-    entry.snapshot = snapshot;
+    entry.snapshot = unpackSnapshot(packed);
     entry.step = record.step;
     if (record.reminders.length > 0) {
       entry.reminders = new Map(
@@ -252,6 +247,20 @@ export class Loader {
 }
 
 /** Applies one journaled change to an entry that stands right before it. */
+/** Brings a snapshot of an older version to this one. Throws StoreFault for one that is newer, or has no way here. */
+function migrate(entry: Entry, version: number): void {
+  const { definition } = entry.stepper;
+  if (version > definition.version) {
+    throw new StoreFault(
+      `${formatAddress(entry.address)} was written by a newer Troupe (snapshot version ${version}, this one reads ${definition.version}).`,
+    );
+  }
+  if (version === definition.version || entry.snapshot === null) return;
+  if (definition.migrate === undefined)
+    throw new StoreFault(`${entry.address.type}: no migration from snapshot version ${version}.`);
+  entry.snapshot = definition.migrate(entry.snapshot as Snapshot<JsonObject>, version);
+}
+
 export function applyChange(entry: Entry, change: ActorChange): void {
   if (change.change !== null) {
     entry.snapshot = applyDifference(entry.snapshot as unknown as Json, change.change) as unknown as Entry["snapshot"];

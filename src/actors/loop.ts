@@ -13,6 +13,7 @@ import { encodeGroup, type Group } from "./group.ts";
 import type { Housekeeping } from "./housekeeping.ts";
 import type { Inbox, Item } from "./inbox.ts";
 import { limits } from "./limits.ts";
+import { publishLive } from "./live.ts";
 import type { Loader } from "./loader.ts";
 import type { MailPump } from "./mail.ts";
 import { moved, type PartitionEnvironment } from "./partition-environment.ts";
@@ -178,6 +179,7 @@ export class GroupLoop {
     }
     this.#settle(builder.settled);
     if (builder.events.length > 0) env.announce(builder.events);
+    for (const news of builder.news) publishLive(env.bus.wire, news);
     mail.pump();
   }
 

@@ -2,8 +2,10 @@
  * What becomes of a step: an actor's change as the group holds it, the reply among its effects, and the event
  * that is left of a command that nobody can step. Pure.
  */
+import { rootOf } from "../machines/address.ts";
 import type { Snapshot } from "../machines/definition.ts";
 import type { Command, Effect, Json, JsonObject } from "../machines/effects.ts";
+import type { LiveMessage } from "./client.ts";
 import { difference } from "./difference.ts";
 import type { Draft, Entry } from "./entry.ts";
 import type { ActorChange } from "./group.ts";
@@ -29,6 +31,16 @@ export function kindOf(entry: Entry, snapshot: Snapshot): string {
   } catch {
     return "unknown";
   }
+}
+
+/** Alone, an answer or news leave nothing to commit. */
+export function changes({ type }: Effect): boolean {
+  return type !== "reply" && type !== "announce";
+}
+
+export function newsOf({ entry, snapshot }: Draft, name: string, data: JsonObject, at: number): LiveMessage {
+  const { type, key } = entry.address;
+  return { root: rootOf(key), type, key, kind: kindOf(entry, snapshot), name, at, data };
 }
 
 export function replyOf(effects: readonly Effect[]): Json | undefined {

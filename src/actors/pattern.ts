@@ -1,12 +1,16 @@
 /** Subjects of events and NATS-style patterns over them: `*` is one token, `>` the rest. */
 import { toToken } from "../bus/token.ts";
 import { TroupeError } from "../machines/errors.ts";
-import type { StoredEvent } from "./client.ts";
+import type { LiveMessage, StoredEvent } from "./client.ts";
 
 const patternCharsMax = 512;
 
 export function subjectOf(e: StoredEvent): string {
   return ["event", e.root, e.type, e.kind, e.key, e.name].map(token).join(".");
+}
+
+export function liveSubjectOf(m: LiveMessage): string {
+  return ["live", m.root, m.type, m.kind, m.key, m.name].map(token).join(".");
 }
 
 /** An event is stored already when its subject is made: a text that has no token must not stop anybody. */

@@ -5,7 +5,7 @@
 import type { Bus } from "../bus/bus.ts";
 import { pack, unpack } from "../bus/codec.ts";
 import { type Address, isKey, rootOf } from "../machines/address.ts";
-import type { Command, Json } from "../machines/effects.ts";
+import type { Command, Json, JsonObject } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { Awaited } from "./awaited.ts";
 import type {
@@ -18,6 +18,7 @@ import type {
   LargeValues,
   ListPage,
   ListQuery,
+  LiveMessage,
   Readiness,
   Runtime,
   RuntimeStatus,
@@ -26,6 +27,7 @@ import type {
 import { Cluster } from "./cluster.ts";
 import { type DoorAnswer, type DoorRequest, knock, knockOverWire, noOwner } from "./doors.ts";
 import { limits } from "./limits.ts";
+import { listenLive, publishLive } from "./live.ts";
 import { comparePlaces, type Place, type Row } from "./listing.ts";
 import type { Measures } from "./measures.ts";
 import type { Node } from "./node.ts";
@@ -117,6 +119,15 @@ export class TroupeRuntime implements Runtime {
     );
     const last = page.at(-1);
     return { items, nextCursor: rows.length > limit && last !== undefined ? encodePlace(last) : null };
+  }
+
+  live(pattern: string, onMessage: (message: LiveMessage) => void): { stop(): void } {
+    return listenLive(this.#parts.bus.wire, pattern, onMessage);
+  }
+
+  announce(at: Address, kind: string, name: string, data: JsonObject): void {
+    const message = { root: rootOf(at.key), type: at.type, key: at.key, kind, name, at: this.now(), data };
+    publishLive(this.#parts.bus.wire, message);
   }
 
   publish(subject: string, data: Json): void {

@@ -17,6 +17,7 @@ export function effectBytes(effect: Effect, knows: (type: string) => boolean): n
       if (!knows(effect.to.type)) throw new Error(`a send to ${effect.to.type}: there is no such type of actor`);
       return roughBytes(effect.command) + 64;
     case "emit":
+    case "announce":
       return roughBytes(effect.data) + 64;
     case "remind":
       return roughBytes(effect.command) + 64;

@@ -29,6 +29,8 @@ export type Effect =
   | { readonly type: "send"; readonly to: Address; readonly command: Command }
   /** An event of this actor, numbered within its root, stored in the same commit. `name` in the past tense. */
   | { readonly type: "emit"; readonly name: string; readonly data: JsonObject }
+  /** News for whoever listens just now: leaves after the commit, is neither numbered nor stored, at most once. */
+  | { readonly type: "announce"; readonly name: string; readonly data: JsonObject }
   /** A durable reminder; a later one of the same name replaces it. `at`: partition time in ms. */
   | { readonly type: "remind"; readonly name: string; readonly at: number; readonly command: Command }
   | { readonly type: "forget"; readonly name: string }
@@ -43,6 +45,7 @@ export type Effect =
 
 export const send = (to: Address, command: Command): Effect => ({ type: "send", to, command });
 export const emit = (name: string, data: JsonObject = {}): Effect => ({ type: "emit", name, data });
+export const announce = (name: string, data: JsonObject = {}): Effect => ({ type: "announce", name, data });
 export const remind = (name: string, at: number, command: Command): Effect => ({ type: "remind", name, at, command });
 export const forget = (name: string): Effect => ({ type: "forget", name });
 export const execute = (id: string, kind: string, spec: JsonObject): Effect => ({ type: "execute", id, kind, spec });

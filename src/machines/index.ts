@@ -2,7 +2,7 @@
  * The domain's front door: the actors there are, their schemas, and the pure functions that the
  * other houses use.
  */
-import { agentDefinition } from "./agent/machine.ts";
+import { agentDefinition } from "./agent/definition.ts";
 import { deliveryDefinition } from "./callback/delivery.ts";
 import { callbackDefinition } from "./callback/machine.ts";
 import { conflictDefinition } from "./conflict/machine.ts";

@@ -28,6 +28,18 @@ export const durationMsSchema = z.int().min(1).max(31_622_400_000);
 export const instantMsSchema = z.int().min(0);
 export const prioritySchema = z.int().min(1).max(10);
 
+/** Amounts per unit (`cpu`, `gpus`, `memory`), in base units. */
+export const amountsSchema = z
+  .record(z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, "a unit must match [A-Za-z][A-Za-z0-9_.-]{0,63}"), z.number().min(0).max(1e18))
+  .refine((amounts) => Object.keys(amounts).length <= 16, "has more than 16 units");
+export type Amounts = z.infer<typeof amountsSchema>;
+
+const scalarSchema = z.union([z.string().max(1_024), z.number(), z.boolean()]);
+export const attributesSchema = z
+  .record(z.string().min(1).max(128), z.union([scalarSchema, z.array(scalarSchema).max(64)]))
+  .refine((fields) => Object.keys(fields).length <= 32, "has more than 32 fields");
+export type Attributes = z.infer<typeof attributesSchema>;
+
 export const metadataSchema = jsonObjectSchema;
 export const labelsSchema = z.record(z.string().max(128), z.string().max(1_024));
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { agentDefinition as agent, agentStatus } from "../../src/machines/agent/machine.ts";
+import { agentDefinition as agent } from "../../src/machines/agent/definition.ts";
+import { agentStatus } from "../../src/machines/agent/machine.ts";
 import type { Command } from "../../src/machines/effects.ts";
 import { type Given, given, type Stepped, story } from "./driver.ts";
 

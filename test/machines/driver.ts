@@ -101,6 +101,7 @@ function told(e: Effect): string {
     case "send":
       return `send ${e.to.type}/${e.to.key} ${e.command.type}`;
     case "emit":
+    case "announce":
     case "forget":
       return `${e.type} ${e.name}`;
     case "remind":

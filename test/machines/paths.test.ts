@@ -1,6 +1,6 @@
 /** Every state of every chart is reached: a breadth-first walk that steps as the runtime does. */
 import { describe, expect, it } from "vitest";
-import { agentDefinition } from "../../src/machines/agent/machine.ts";
+import { agentDefinition } from "../../src/machines/agent/definition.ts";
 import type { ActorDefinition } from "../../src/machines/definition.ts";
 import type { Command } from "../../src/machines/effects.ts";
 import { runDefinition } from "../../src/machines/run/definition.ts";

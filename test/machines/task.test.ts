@@ -44,6 +44,8 @@ describe("a task", () => {
 
   it("runs, tells of progress, and completes to its run", () => {
     expect(story(upon(create).when({ type: "task.assign", attempt: 1, agent: "a" }).effects)).toEqual([
+      "settle attempt-1",
+      "remind unstarted at 301000",
       "emit assigned",
     ]);
     const progressed = upon(create, start()).when({ type: "task.progress", attempt: 1, fraction: 0.5 });

@@ -1,7 +1,7 @@
 /**
- * Executor of kind `agent`: the TypeScript agents hosted by this node. Owns which definition
- * takes a task, the slots (attempts at once per definition) and who waits for one; the course of
- * one attempt is attempt.ts's, its reports are reporter.ts's.
+ * Executor of kind `agent`: gives a node's ready tasks to the agents that it hosts, and to agents elsewhere, whose
+ * actors grant a slot or refuse. Owns the jobs and who gets which; who waits for whom is the pools', the course of
+ * one attempt attempt.ts's, its reports reporter.ts's, an offer dispatch/offers.ts's.
  *
  * A function that ignores its signal keeps its slot until it returns: a slot stands for work
  * that goes on, whatever the task thinks of it.
@@ -9,34 +9,29 @@
 import { type Address, formatAddress } from "../../machines/address.ts";
 import type { AgentDefinition } from "../agent.ts";
 import type { RuntimeStatus } from "../client.ts";
+import { Directory, type DirectoryOptions } from "../dispatch/directory.ts";
+import { needName, needOf } from "../dispatch/need.ts";
+import { offer } from "../dispatch/offers.ts";
+import { type Place, Pools, type Waiter } from "../dispatch/pools.ts";
+import { type Offer, Remote } from "../dispatch/remote.ts";
 import type { Executor, Work } from "../work.ts";
 import { failedOutcome, runAttempt, type TaskFacts } from "./attempt.ts";
+import { Host } from "./local.ts";
 import type { ExecutorPort } from "./port.ts";
-import { type Ticket, WaitingQueue } from "./queue.ts";
 import { Reporter } from "./reporter.ts";
 
 const priorityDefault = 5;
-/** A task's type when capabilities alone decide. */
-const anyType = "any";
 
 type Definition = AgentDefinition<unknown, unknown>;
 
-interface Host {
-  readonly definition: Definition;
-  readonly concurrency: number;
-  readonly waiting: WaitingQueue<Job>;
-  running: number;
-}
-
-interface Job {
+interface Job extends Waiter {
   readonly key: string;
   readonly work: Work;
-  readonly taskType: string;
-  readonly capabilities: readonly string[];
-  readonly priority: number;
   readonly controller: AbortController;
-  host: Host | undefined;
-  ticket: Ticket<Job> | undefined;
+  /** Where it waits. */
+  place: Place<Job, Host | Remote> | undefined;
+  /** When an agent elsewhere was found for it. */
+  grantedAt: number | undefined;
   reporter: Reporter | undefined;
   /** True once the function has returned: its slot is free, and its signal is left alone. */
   returned: boolean;
@@ -50,10 +45,10 @@ export class WorkAborted extends Error {
 export class AgentExecutor implements Executor {
   readonly kind = "agent";
   readonly #port: ExecutorPort;
+  readonly #pools = new Pools<Job, Host | Remote>();
   readonly #hosts = new Map<string, Host>();
   readonly #jobs = new Map<string, Job>();
-  /** Work that no hosted agent can do, in order of arrival. */
-  readonly #unhosted = new Set<Job>();
+  #directory: Directory | undefined;
   #draining = false;
   #onIdle: (() => void) | undefined;
 
@@ -61,18 +56,33 @@ export class AgentExecutor implements Executor {
     this.#port = port;
   }
 
+  /** From now on agents elsewhere get work too. */
+  reach(runtime: DirectoryOptions["runtime"]): void {
+    const { clock, logger } = this.#port;
+    this.#directory = new Directory({
+      runtime,
+      clock,
+      logger,
+      waiting: () => this.#pools.waiting > 0,
+      heard: (id, offer) => this.#heard(id, offer),
+      seen: (ids) => this.#seen(ids),
+    });
+    this.#directory.start();
+  }
+
+  /** The id of the agent that is hosted here as this type. */
+  idOf(type: string): string {
+    return `${type}-${this.#port.name ?? this.#port.node}`;
+  }
+
   /** Adds an agent; work that waited for it starts. Throws when its type is hosted already. */
   host<I, O>(definition: AgentDefinition<I, O>): void {
     const { type } = definition;
     if (this.#hosts.has(type)) throw new Error(`an agent of type "${type}" is hosted already`);
-    const concurrency = Math.max(1, Math.floor(definition.concurrency ?? 1));
-    const host: Host = { definition: definition as Definition, concurrency, waiting: new WaitingQueue(), running: 0 };
+    const host = new Host(this.idOf(type), definition as Definition);
     this.#hosts.set(type, host);
-    for (const job of [...this.#unhosted]) {
-      if (!canDo(host, job)) continue;
-      this.#unhosted.delete(job);
-      this.#admit(host, job);
-    }
+    this.#pools.add(host);
+    this.#fill(host);
   }
 
   /** The hosted definitions. */
@@ -84,9 +94,9 @@ export class AgentExecutor implements Executor {
     const job = jobOf(work);
     if (this.#jobs.has(job.key)) return;
     this.#jobs.set(job.key, job);
-    const host = this.#choose(job);
-    if (host === undefined) this.#unhosted.add(job);
-    else this.#admit(host, job);
+    const worker = this.#draining ? undefined : this.#pools.freeFor(job);
+    if (worker !== undefined) this.#give(worker, job, 0);
+    else this.#wait(job);
   }
 
   holds(address: Address, id: string): "running" | "waiting" | undefined {
@@ -103,6 +113,7 @@ export class AgentExecutor implements Executor {
   /** Starts nothing more, waits for what runs and its reports, then aborts the rest. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
+    this.#directory?.stop();
     for (const job of [...this.#jobs.values()]) if (job.reporter === undefined) this.#forget(job);
     if (this.#jobs.size === 0) return;
     const idle = new Promise<void>((resolve) => {
@@ -115,41 +126,89 @@ export class AgentExecutor implements Executor {
     timer.cancel();
   }
 
-  /** For the status: hosted agents, and types that work waits for though nobody hosts them (concurrency 0). */
+  /** For the status: hosted agents, and what work waits for though nobody known can do it (concurrency 0). */
   stats(): RuntimeStatus["hosted"] {
-    const hosted = [...this.#hosts.values()].map((host) => ({
-      type: host.definition.type,
-      running: host.running,
-      waiting: host.waiting.size,
-      concurrency: host.concurrency,
-    }));
-    const missing = new Map<string, number>();
-    for (const job of this.#unhosted) {
-      const name = job.taskType === anyType ? job.capabilities.join("+") : job.taskType;
-      missing.set(name, (missing.get(name) ?? 0) + 1);
+    const waiting = new Map<string, number>();
+    for (const { need, queue, workers } of this.#pools.pools()) {
+      if (queue.size === 0) continue;
+      const host = [...workers].find((worker) => worker instanceof Host);
+      if (host === undefined && workers.size > 0) continue;
+      const name = host?.type ?? needName(need);
+      waiting.set(name, (waiting.get(name) ?? 0) + queue.size);
     }
-    return [...hosted, ...[...missing].map(([type, waiting]) => ({ type, running: 0, waiting, concurrency: 0 }))];
+    const hosted = [...this.#hosts.values()].map(({ type, running, concurrency }) => {
+      const entry = { type, running, waiting: waiting.get(type) ?? 0, concurrency };
+      waiting.delete(type);
+      return entry;
+    });
+    return [...hosted, ...[...waiting].map(([type, n]) => ({ type, running: 0, waiting: n, concurrency: 0 }))];
   }
 
-  /** By type; without a type the least busy of those that offer all capabilities. */
-  #choose(job: Job): Host | undefined {
-    if (job.taskType !== anyType) {
-      const host = this.#hosts.get(job.taskType);
-      return host !== undefined && canDo(host, job) ? host : undefined;
-    }
-    let best: Host | undefined;
-    for (const host of this.#hosts.values()) {
-      if (canDo(host, job) && (best === undefined || load(host) < load(best))) best = host;
-    }
-    return best;
+  #wait(job: Job): void {
+    job.place = this.#pools.push(job);
+    if (job.place.pool.workers.size === 0) this.#directory?.look();
   }
 
-  #admit(host: Host, job: Job): void {
-    job.host = host;
-    // Behind those that wait for the next turn already.
-    const free = host.running < host.concurrency && host.waiting.size === 0;
-    if (free && !this.#draining) this.#run(host, job);
-    else job.ticket = host.waiting.push(job, job.priority);
+  /** `order`: its age, should it have to wait again. */
+  #give(worker: Host | Remote, job: Job, order: number): void {
+    if (worker instanceof Host) this.#run(worker, job);
+    else void this.#offer(worker, job, order);
+  }
+
+  /** As much of what waits as the worker can take. */
+  #fill(worker: Host | Remote): void {
+    while (worker.free > 0 && !this.#draining) {
+      const next = this.#pools.next(worker);
+      if (next === undefined) return;
+      next.waiter.place = undefined;
+      this.#give(worker, next.waiter, next.order);
+    }
+  }
+
+  async #offer(worker: Remote, job: Job, order: number): Promise<void> {
+    worker.free--;
+    worker.asked++;
+    const answer = await offer(this.#port, worker.id, job.work.address, attemptOf(job.work), job.need);
+    worker.asked--;
+    if (answer.kind === "granted") worker.free = Math.max(0, answer.free - worker.asked);
+    else if (answer.kind === "full") worker.free = 0;
+    else if (answer.kind === "away") this.#pools.remove(worker);
+    if (this.#jobs.get(job.key) !== job || job.reporter !== undefined) return;
+    if (answer.kind === "granted") {
+      // The task hears of it by mail, and settles the work here; until then it is kept as waiting.
+      job.grantedAt = this.#port.clock.monotonic();
+      return;
+    }
+    const again = (): void => {
+      if (this.#jobs.get(job.key) !== job || this.#draining) return;
+      job.place = this.#pools.unshift(job, order);
+      for (const other of [...job.place.pool.workers]) this.#fill(other);
+      this.#directory?.look();
+    };
+    if (answer.kind === "unknown") this.#port.clock.after(offerPauseMs, again);
+    else again();
+  }
+
+  #heard(id: string, offer: Offer): void {
+    if (this.#draining) return;
+    const known = this.#pools.worker(id);
+    if (known instanceof Host) return;
+    if (known?.update(offer) === true) {
+      this.#fill(known);
+      return;
+    }
+    const remote = new Remote(id, offer);
+    this.#pools.add(remote);
+    this.#fill(remote);
+  }
+
+  /** Agents that are not in the list have gone; grants whose settling was never heard of are over. */
+  #seen(ids: ReadonlySet<string>): void {
+    for (const worker of [...this.#pools.workers()]) {
+      if (worker instanceof Remote && !ids.has(worker.id) && worker.asked === 0) this.#pools.remove(worker);
+    }
+    const before = this.#port.clock.monotonic() - grantKeptMs;
+    for (const job of [...this.#jobs.values()]) if ((job.grantedAt ?? before) < before) this.#forget(job);
   }
 
   #run(host: Host, job: Job): void {
@@ -160,7 +219,7 @@ export class AgentExecutor implements Executor {
       this.#stop(job, "the attempt is out of date"),
     );
     job.reporter = reporter;
-    reporter.start(`${host.definition.type}-${this.#port.node}`);
+    reporter.start(host.id);
     void this.#follow(host, job, reporter, facts);
   }
 
@@ -183,16 +242,7 @@ export class AgentExecutor implements Executor {
     job.returned = true;
     host.running--;
     // Not in this turn: a chain of quick functions must not keep the process from its sockets.
-    if (host.waiting.size > 0) this.#port.clock.after(0, () => this.#next(host));
-  }
-
-  #next(host: Host): void {
-    while (host.running < host.concurrency && !this.#draining) {
-      const job = host.waiting.shift();
-      if (job === undefined) return;
-      job.ticket = undefined;
-      this.#run(host, job);
-    }
+    if (this.#pools.waiting > 0) this.#port.clock.after(0, () => this.#fill(host));
   }
 
   /** Ends a job's reports and, while its function runs, its signal. */
@@ -209,53 +259,49 @@ export class AgentExecutor implements Executor {
 
   #forget(job: Job): void {
     if (this.#jobs.get(job.key) === job) this.#jobs.delete(job.key);
-    this.#unhosted.delete(job);
-    if (job.ticket !== undefined) job.host?.waiting.remove(job.ticket);
-    job.ticket = undefined;
+    if (job.place !== undefined) this.#pools.leave(job.place);
+    job.place = undefined;
     if (this.#jobs.size === 0) this.#onIdle?.();
   }
 }
+
+/** Before a task is offered again whose offer had no answer. */
+const offerPauseMs = 500;
+/** A granted job that was never settled here is forgotten after so long: its task answers for itself. */
+const grantKeptMs = 60_000;
 
 function jobKey(address: Address, id: string): string {
   return `${formatAddress(address)}#${id}`;
 }
 
 function jobOf(work: Work): Job {
-  const { taskType, capabilities, priority } = work.context;
+  const { priority } = work.context;
   return {
     key: jobKey(work.address, work.id),
     work,
-    taskType: typeof taskType === "string" ? taskType : anyType,
-    capabilities: Array.isArray(capabilities) ? (capabilities as readonly string[]) : [],
+    need: needOf(work.context),
     priority: typeof priority === "number" ? priority : priorityDefault,
     controller: new AbortController(),
-    host: undefined,
-    ticket: undefined,
+    place: undefined,
+    grantedAt: undefined,
     reporter: undefined,
     returned: false,
   };
 }
 
+function attemptOf({ spec, context }: Work): number {
+  return Number(spec.attempt ?? context.attempt ?? 1);
+}
+
 function factsOf(job: Job, agentType: string): TaskFacts {
-  const { address, spec, context } = job.work;
+  const { address, context } = job.work;
   const { runId, input, outputBytesMax } = context;
   return {
     address,
     agentType,
-    attempt: Number(spec.attempt ?? context.attempt ?? 1),
+    attempt: attemptOf(job.work),
     runId: typeof runId === "string" ? runId : undefined,
     input: input ?? null,
     outputBytesMax: typeof outputBytesMax === "number" ? outputBytesMax : undefined,
   };
-}
-
-function canDo(host: Host, job: Job): boolean {
-  const { type, capabilities = [] } = host.definition;
-  if (job.taskType !== anyType && job.taskType !== type) return false;
-  if (job.taskType === anyType && job.capabilities.length === 0) return false;
-  return job.capabilities.every((capability) => capabilities.includes(capability));
-}
-
-function load(host: Host): number {
-  return (host.running + host.waiting.size) / host.concurrency;
 }

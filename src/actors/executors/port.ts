@@ -22,5 +22,7 @@ export interface ExecutorPort {
   readonly clock: Clock;
   /** This node's id. */
   readonly node: string;
+  /** This node's name for people, of which its agents' ids are made; default: its id. */
+  readonly name?: string;
   readonly logger: Logger;
 }

@@ -4,10 +4,14 @@
 import { z } from "zod";
 import type { Json, JsonObject } from "../effects.ts";
 import {
+  type Amounts,
   type ArtifactEntry,
+  type Attributes,
   addressSchema,
   agentTypeSchema,
+  amountsSchema,
   artifactEntrySchema,
+  attributesSchema,
   type Cost,
   capabilitiesSchema,
   costSchema,
@@ -33,7 +37,16 @@ export const watchersMax = 200;
 export const dependenciesMax = 200;
 export const priorityDefault = 5;
 
+/** The longest pause before a task that was handed back is offered again. */
+export const rejectBackoffMaxMs = 30_000;
+/** A granted attempt that has not begun for this long is taken back. */
+export const unstartedMsMax = 300_000;
+/** Reservations of one attempt. */
+export const holdsMax = 32;
+
 const attemptSchema = z.int().min(1);
+/** Who acts: an agent's id. Absent: the runtime itself, or an operator, who may act for any. */
+const bySchema = keySchema.optional();
 
 export const taskCreateSchema = z.strictObject({
   type: z.literal("task.create"),
@@ -56,6 +69,18 @@ export const taskCreateSchema = z.strictObject({
   title: z.string().max(512).optional(),
   description: z.string().max(16_384).optional(),
   metadata: metadataSchema.optional(),
+  /** The one agent that is to do it, by id: then type and capabilities do not matter. */
+  assignedAgent: keySchema.optional(),
+  /** What an attempt holds while it runs, per unit, in base units. */
+  resources: amountsSchema.optional(),
+  estimatedCompletionAt: instantMsSchema.optional(),
+  /** For filters of subscribers and lists (`project_id`…). */
+  attributes: attributesSchema.optional(),
+  parentWorkflow: z.string().max(200).optional(),
+  /** What the client sent in its own words, so that it gets them back. Troupe does not read it. */
+  form: jsonObjectSchema.optional(),
+  /** Name of the credential. */
+  createdBy: z.string().max(200).optional(),
   outputBytesMax: z.int().min(0).optional(),
   /** Equal hash: a second create is a success without change. */
   requestHash: z.string().max(128).optional(),
@@ -64,7 +89,8 @@ export const taskCreateSchema = z.strictObject({
 export const outcomeSchema = z.discriminatedUnion("ok", [
   z.strictObject({
     ok: z.literal(true),
-    output: jsonSchema,
+    /** Absent: what the attempt's progress has told last. */
+    output: jsonSchema.optional(),
     artifacts: z.array(artifactEntrySchema).max(1_000).default([]),
     cost: costSchema.default({ promptTokens: 0, completionTokens: 0, usd: 0 }),
   }),
@@ -76,22 +102,43 @@ export const outcomeSchema = z.discriminatedUnion("ok", [
 ]);
 export type Outcome = z.infer<typeof outcomeSchema>;
 
+/** From an agent's actor that has granted a slot; of an attempt that is over, the slot goes back by mail. */
 export const taskAssignSchema = z.strictObject({
   type: z.literal("task.assign"),
   attempt: attemptSchema,
   agent: keySchema,
 });
+/** From a resource that has granted amounts to the attempt; it gets them back as a slot is. */
+export const taskHoldSchema = z.strictObject({
+  type: z.literal("task.hold"),
+  attempt: attemptSchema,
+  resource: keySchema,
+});
+/** Without an attempt: the current one (where `by`, or whoever may act for all, says so). */
 export const taskStartSchema = z.strictObject({
   type: z.literal("task.start"),
-  attempt: attemptSchema,
+  attempt: attemptSchema.optional(),
   agent: keySchema,
   node: z.string().max(200).optional(),
+  by: bySchema,
 });
 export const taskProgressSchema = z.strictObject({
   type: z.literal("task.progress"),
-  attempt: attemptSchema,
+  attempt: attemptSchema.optional(),
+  by: bySchema,
   fraction: z.number().min(0).max(1).optional(),
   message: z.string().max(4_096).optional(),
+  /** What there is so far. */
+  output: jsonSchema.optional(),
+  estimatedCompletionAt: instantMsSchema.optional(),
+  details: jsonObjectSchema.optional(),
+});
+/** The attempt is handed back, uncharged: its agent will not do it, or it gives way to another task. */
+export const taskRejectSchema = z.strictObject({
+  type: z.literal("task.reject"),
+  attempt: attemptSchema.optional(),
+  by: bySchema,
+  reason: z.string().max(1_024).optional(),
 });
 export const taskNoteSchema = z.strictObject({
   type: z.literal("task.note"),
@@ -102,7 +149,8 @@ export const taskNoteSchema = z.strictObject({
 });
 export const taskReportSchema = z.strictObject({
   type: z.literal("task.report"),
-  attempt: attemptSchema,
+  attempt: attemptSchema.optional(),
+  by: bySchema,
   outcome: outcomeSchema,
   /** The attempt was over before its start was told: both in one step. */
   start: z.strictObject({ agent: z.string().max(200), node: z.string().max(200).optional() }).optional(),
@@ -125,20 +173,24 @@ export const workLoseSchema = z.strictObject({
   reason: z.string().max(1_024).optional(),
 });
 /** From the task's own reminders. */
+const taskTakeBackSchema = z.strictObject({ type: z.literal("task.take_back"), attempt: attemptSchema });
 const taskTimeOutSchema = z.strictObject({ type: z.literal("task.time_out"), attempt: attemptSchema });
 const taskMissDeadlineSchema = z.strictObject({ type: z.literal("task.miss_deadline") });
 
 export const taskCommandSchema = z.discriminatedUnion("type", [
   taskCreateSchema,
   taskAssignSchema,
+  taskHoldSchema,
   taskStartSchema,
   taskProgressSchema,
+  taskRejectSchema,
   taskNoteSchema,
   taskReportSchema,
   taskCancelSchema,
   taskWatchSchema,
   taskDependencyDoneSchema,
   workLoseSchema,
+  taskTakeBackSchema,
   taskTimeOutSchema,
   taskMissDeadlineSchema,
 ]);
@@ -154,7 +206,7 @@ export interface AttemptRecord {
   readonly node: string | null;
   readonly startedAt: number | null;
   readonly endedAt: number;
-  readonly result: "completed" | "failed" | "timed_out" | "lost" | "cancelled";
+  readonly result: "completed" | "failed" | "timed_out" | "lost" | "rejected" | "cancelled";
   readonly error: Failure | null;
 }
 
@@ -184,7 +236,11 @@ export interface TaskContext {
   readonly lost: number;
   readonly agent: string | null;
   readonly node: string | null;
-  readonly progress: { readonly fraction: number | null; readonly message: string | null } | null;
+  readonly progress: {
+    readonly fraction: number | null;
+    readonly message: string | null;
+    readonly details?: JsonObject | undefined;
+  } | null;
   /** Of ended attempts, the last 32. */
   readonly attempts: readonly AttemptRecord[];
   readonly watchers: readonly string[];
@@ -196,4 +252,19 @@ export interface TaskContext {
   readonly error: Failure | null;
   readonly artifacts: readonly ArtifactEntry[];
   readonly cost: Cost;
+  // What follows is absent, not null, where there is none: most tasks never have it.
+  readonly assignedAgent?: string;
+  /** Per unit, in base units. */
+  readonly resources?: Amounts;
+  readonly estimatedCompletionAt?: number;
+  readonly attributes?: Attributes;
+  readonly parentWorkflow?: string;
+  readonly form?: JsonObject;
+  readonly createdBy?: string;
+  /** The current attempt has a slot of its agent's actor, which gets it back when the attempt ends. */
+  readonly slot?: boolean;
+  /** Resources that the current attempt holds. */
+  readonly holds?: readonly string[];
+  /** Times in a row that it was handed back. */
+  readonly rejections?: number;
 }

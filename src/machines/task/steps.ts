@@ -13,6 +13,7 @@ import {
   attemptsKeptMax,
   type Outcome,
   priorityDefault,
+  rejectBackoffMaxMs,
   type TaskContext,
   type TaskCreate,
   type TaskEnd,
@@ -55,6 +56,21 @@ export function createTask(command: TaskCreate, meta: StepMeta): TaskContext {
     error: null,
     artifacts: [],
     cost: noCost,
+    ...extras(command),
+  };
+}
+
+/** What most tasks do not have is absent, so that their snapshots stay small. */
+function extras(command: TaskCreate): Partial<TaskContext> {
+  const { assignedAgent, resources, estimatedCompletionAt, attributes, parentWorkflow, form, createdBy } = command;
+  return {
+    ...(assignedAgent !== undefined && { assignedAgent }),
+    ...(resources !== undefined && Object.keys(resources).length > 0 && { resources }),
+    ...(estimatedCompletionAt !== undefined && { estimatedCompletionAt }),
+    ...(attributes !== undefined && { attributes }),
+    ...(parentWorkflow !== undefined && { parentWorkflow }),
+    ...(form !== undefined && { form }),
+    ...(createdBy !== undefined && { createdBy }),
   };
 }
 
@@ -64,6 +80,9 @@ export function eventData(context: TaskContext, data: JsonObject = {}): JsonObje
     ...(context.stage === null ? {} : { stage: context.stage }),
     ...(context.index === null ? {} : { index: context.index }),
     ...(context.attempt === 0 ? {} : { attempt: context.attempt }),
+    // Only who gives a task attributes filters by them.
+    ...(context.attributes === undefined ? {} : { priority: context.priority, attributes: context.attributes }),
+    ...(context.parentWorkflow === undefined ? {} : { parentWorkflow: context.parentWorkflow }),
     ...data,
   };
 }
@@ -81,7 +100,38 @@ export function createdEffects(context: TaskContext, meta: StepMeta): Effect[] {
 
 /** A new attempt begins to wait for an agent. */
 export function nextAttempt(context: TaskContext, meta: StepMeta): Partial<TaskContext> {
-  return { attempt: context.attempt + 1, readyAt: meta.now, startedAt: null, agent: null, node: null, progress: null };
+  return {
+    attempt: context.attempt + 1,
+    readyAt: meta.now,
+    startedAt: null,
+    agent: null,
+    node: null,
+    progress: null,
+    ...(context.output === null ? {} : { output: null }),
+    ...(context.slot === true && { slot: false }),
+    ...(context.holds !== undefined && context.holds.length > 0 && { holds: [] }),
+  };
+}
+
+/** What an attempt held goes back to those who granted it, whatever ended it. */
+export function releases(context: TaskContext, meta: StepMeta, withdrawn: boolean): Effect[] {
+  const effects: Effect[] = [];
+  const { attempt } = context;
+  const task = meta.self.key;
+  if (context.slot === true && context.agent !== null) {
+    const release = { type: "agent.release", task, attempt, ...(withdrawn && { withdrawn }) };
+    effects.push(send(address("agent", context.agent), release));
+    if (context.startedAt === null) effects.push(forget("unstarted"));
+  }
+  for (const key of context.holds ?? []) {
+    effects.push(send(address("resource", key), { type: "resource.release", task, attempt }));
+  }
+  return effects;
+}
+
+/** The pause after `rejections` in a row: 0.5 s, doubled each time, at most half a minute. */
+export function rejectDelay(context: TaskContext): number {
+  return Math.min(rejectBackoffMaxMs, 250 * 2 ** Math.min(context.rejections ?? 1, 20));
 }
 
 /** The current attempt goes into the history. */
@@ -108,7 +158,7 @@ export function acceptReport(context: TaskContext, meta: StepMeta, outcome: Outc
   if (!outcome.ok) return { ...endAttempt(context, meta, "failed", outcome.error), error: outcome.error, cost };
   return {
     ...endAttempt(context, meta, "completed", null),
-    output: outcome.output,
+    output: outcome.output === undefined ? context.output : outcome.output,
     artifacts: outcome.artifacts,
     error: null,
     cost,

@@ -183,6 +183,12 @@ export class FakeRuntime implements Runtime {
     return { $blob: { name, bytes: bytes.byteLength, sha256 } };
   }
 
+  live(): { stop(): void } {
+    return { stop() {} };
+  }
+
+  announce(): void {}
+
   publish(subject: string, data: Json): void {
     this.published.push({ subject, data });
   }

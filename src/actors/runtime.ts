@@ -27,8 +27,8 @@ import type {
 import { Cluster } from "./cluster.ts";
 import { type DoorAnswer, type DoorRequest, knock, knockOverWire, noOwner } from "./doors.ts";
 import { limits } from "./limits.ts";
-import { listenLive, publishLive } from "./live.ts";
 import { comparePlaces, type Place, type Row } from "./listing.ts";
+import { listenLive, publishLive } from "./live.ts";
 import type { Measures } from "./measures.ts";
 import type { Node } from "./node.ts";
 import { partitionOf } from "./placement.ts";

@@ -5,6 +5,7 @@
 import type { Runtime } from "../actors/client.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { Activity } from "./activity.ts";
+import { AgentHints } from "./agents/hints.ts";
 import { Attributes } from "./attributes.ts";
 import { newAdmissions } from "./auth/admission.ts";
 import { newAuthenticator } from "./auth/authenticator.ts";
@@ -69,6 +70,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     workflows: newWorkflows(runtime),
     downloads: newDownloadSigner(() => runtime.secret("downloads")),
     monitor: new Monitor(runtime, clock, config.version),
+    agentHints: new AgentHints(runtime),
     version: config.version,
   };
   const admissions = newAdmissions(newAuthenticator(config.apiKeys ?? []));
@@ -111,6 +113,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       handler.closing = true;
       sockets.closeAll();
       await drain(handler, clock, graceMs);
+      services.agentHints.stop();
       await services.hub.stop();
     },
   };

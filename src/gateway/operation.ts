@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { Runtime } from "../actors/client.ts";
 import type { ErrorCode } from "../machines/errors.ts";
 import type { Activity } from "./activity.ts";
+import type { AgentHints } from "./agents/hints.ts";
 import { type Credential, requireScope } from "./auth/credential.ts";
 import type { GatewayClock, GatewayLimits, GatewayLogger } from "./config.ts";
 import type { DownloadSigner } from "./downloads.ts";
@@ -30,6 +31,7 @@ export interface Services {
   readonly workflows: Workflows;
   readonly downloads: DownloadSigner;
   readonly monitor: Monitor;
+  readonly agentHints: AgentHints;
   readonly version: string;
 }
 

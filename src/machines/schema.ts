@@ -30,7 +30,10 @@ export const prioritySchema = z.int().min(1).max(10);
 
 /** Amounts per unit (`cpu`, `gpus`, `memory`), in base units. */
 export const amountsSchema = z
-  .record(z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, "a unit must match [A-Za-z][A-Za-z0-9_.-]{0,63}"), z.number().min(0).max(1e18))
+  .record(
+    z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, "a unit must match [A-Za-z][A-Za-z0-9_.-]{0,63}"),
+    z.number().min(0).max(1e18),
+  )
   .refine((amounts) => Object.keys(amounts).length <= 16, "has more than 16 units");
 export type Amounts = z.infer<typeof amountsSchema>;
 

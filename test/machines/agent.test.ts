@@ -16,6 +16,10 @@ const assign = (task: string, attempt = 1): Command => ({ type: "agent.assign", 
 const release = (task: string, attempt = 1): Command => ({ type: "agent.release", task, attempt });
 const silence: Command = { type: "xstate.after.silence.agent.present" };
 const grown = (...commands: Given[]) => given(agent, "agent/echo-n1", commands);
+const attempts = (s: { context: Record<string, unknown> }) =>
+  Object.fromEntries(
+    Object.entries(s.context.slots as Record<string, { attempt: number }>).map(([task, slot]) => [task, slot.attempt]),
+  );
 const status = (s: Stepped) => agentStatus(s.state.value);
 
 describe("an agent", () => {
@@ -25,9 +29,16 @@ describe("an agent", () => {
     expect(story(s.effects)).toEqual([
       "emit registered",
       'reply {"registered":true}',
-      "remind xstate.after.silence.agent.present at 45000",
+      "announce free",
+      "remind xstate.after.silence.agent.present at 90000",
     ]);
-    expect(agent.index?.(s.state)).toEqual({ status: "idle", agentType: "echo", capabilities: ["text"], created: 0 });
+    expect(agent.index?.(s.state)).toEqual({
+      status: "idle",
+      presence: "present",
+      agentType: "echo",
+      capabilities: ["text"],
+      created: 0,
+    });
   });
 
   it("grants its slots and no more", () => {
@@ -35,10 +46,17 @@ describe("an agent", () => {
     const full = grown(register, assign("t1"), assign("t2"));
     expect(status(grown(register, assign("t1")).when(assign("t2")))).toBe("busy");
     expect(story(full.when(assign("t3")).effects)).toEqual(["refuse overloaded"]);
-    expect(story(full.when(assign("t2")).effects)).toEqual(["reply null"]);
-    expect(full.when(assign("t2", 2)).context.slots).toEqual({ t1: 1, t2: 2 });
+    expect(story(full.when(assign("t2")).effects)).toEqual(['reply {"free":0}']);
+    expect(story(grown(register).when(assign("t1", 4)).effects)).toEqual([
+      "send task/t1 task.assign",
+      "announce granted",
+      'reply {"free":1}',
+    ]);
+    expect(attempts(full.when(assign("t2", 2)))).toEqual({ t1: 1, t2: 2 });
+    expect(story(grown(register, assign("t1", 2)).when(assign("t1", 1)).effects)).toEqual(["refuse conflict"]);
     expect(status(full.when(release("t1")))).toBe("active");
-    expect(full.when(release("t1", 7)).context.slots).toEqual({ t1: 1, t2: 1 });
+    expect(story(full.when(release("t1")).effects)).toEqual(["announce free", "reply null"]);
+    expect(attempts(full.when(release("t1", 7)))).toEqual({ t1: 1, t2: 1 });
     expect(status(grown(register, assign("t1")).when(release("t1")))).toBe("idle");
   });
 
@@ -48,9 +66,9 @@ describe("an agent", () => {
     expect(s.context).toMatchObject({
       heartbeatAt: 5_000,
       reported: { status: "fine", currentTasks: 1 },
-      slots: { t1: 1 },
+      slots: { t1: { attempt: 1, at: 1_000 } },
     });
-    expect(story(s.effects)).toContain("remind xstate.after.silence.agent.present at 50000");
+    expect(story(s.effects)).toContain("remind xstate.after.silence.agent.present at 95000");
   });
 
   it("is unavailable when they stop, and its remote attempts are lost", () => {
@@ -61,17 +79,88 @@ describe("an agent", () => {
       to: { type: "task", key: "t1" },
       command: { type: "work.lose", id: "attempt-3", reason: "its agent fell silent or left" },
     });
-    expect(story(grown(hosted, assign("t1")).when(silence).effects).join()).not.toContain("work.lose");
+    expect(story(s.effects)).toContain("emit status_changed");
     expect(story(grown(register, silence).when(assign("t2")).effects)).toEqual(["refuse agent_unavailable"]);
     const back = grown(register, assign("t1"), silence).when({ type: "agent.heartbeat" });
     expect([status(back), back.context.slots]).toEqual(["idle", {}]);
-    expect(story(back.effects)).toContain("emit available");
+    expect(back.effects).toContainEqual({
+      type: "emit",
+      name: "status_changed",
+      data: { from: "unavailable", to: "idle" },
+    });
   });
 
   it("registers anew after a restart, with free slots", () => {
     const s = grown(hosted, assign("t1"), assign("t2")).when({ ...hosted, concurrency: 5 });
     expect([status(s), s.context.slots, s.context.concurrency]).toEqual(["idle", {}, 5]);
     expect(status(grown(register, silence).when(register))).toBe("idle");
+  });
+
+  it("keeps its tasks when the same process registers again, and loses them otherwise", () => {
+    const instance = { ...register, instance: "p1" };
+    const running = grown(instance, assign("t1"));
+    expect(attempts(running.when(instance))).toEqual({ t1: 1 });
+    const other = running.when({ ...register, instance: "p2" });
+    expect(attempts(other)).toEqual({});
+    expect(story(other.effects)).toContain("send task/t1 work.lose");
+    expect(story(grown(register, assign("t1")).when(register).effects)).toContain("send task/t1 work.lose");
+  });
+
+  it("belongs to the credential that registered it, while it is there", () => {
+    const mine = { ...register, createdBy: "key:a", secretHash: "a".repeat(64) };
+    const other = { ...register, createdBy: "key:b", secretHash: "b".repeat(64) };
+    expect(story(grown(mine).when(other).effects)).toEqual(["refuse forbidden"]);
+    expect(story(grown(mine, silence).when(other).effects)).toEqual(["refuse forbidden"]);
+    expect(grown(mine, { type: "agent.deregister" }).when(other).context.createdBy).toBe("key:b");
+    const self = grown(mine).when({ ...register, createdBy: "agent:x", bySelf: true });
+    expect(self.context).toMatchObject({ createdBy: "key:a", secretHash: "a".repeat(64) });
+    expect(JSON.stringify(self.view)).not.toContain("aaaa");
+  });
+
+  it("is not missed before its first heartbeat when it says so", () => {
+    const quiet = { ...register, liveness: false };
+    expect(grown(quiet).when(silence).unhandled).toBe(true);
+    expect(status(grown(quiet, { type: "agent.heartbeat" }).when(silence))).toBe("unavailable");
+  });
+
+  it("grants no more of its capacity than it has", () => {
+    const able = { ...register, concurrency: 9, capacity: { cpu: 2 } };
+    const needs = (task: string, amounts: Record<string, number>) => ({ ...assign(task), amounts });
+    const half = grown(able, needs("t1", { cpu: 1.5, gpus: 1 }));
+    expect(story(half.when(needs("t2", { cpu: 1 })).effects)).toEqual(["refuse overloaded"]);
+    expect(half.when(needs("t2", { cpu: 0.5, gpus: 9 })).context.slots).toMatchObject({
+      t2: { amounts: { cpu: 0.5 } },
+    });
+    expect(grown(able, needs("t1", { cpu: 2 }), release("t1")).when(needs("t2", { cpu: 2 })).refusal).toBeUndefined();
+  });
+
+  it("hands each slot out once, and again when asked for it by name", () => {
+    const take: Command = { type: "agent.take" };
+    const two = grown(register, assign("t1"), assign("t2"));
+    expect(story(two.when(take).effects)).toEqual(['reply {"task":"t1","attempt":1}']);
+    expect(story(grown(register, assign("t1"), assign("t2"), take).when(take).effects)).toEqual([
+      'reply {"task":"t2","attempt":1}',
+    ]);
+    const taken = grown(register, assign("t1"), take);
+    expect(story(taken.when(take).effects)).toEqual(["reply null"]);
+    expect(story(taken.when({ ...take, task: "t1" }).effects)).toEqual(['reply {"task":"t1","attempt":1}']);
+    expect(story(taken.when({ ...take, task: "t9" }).effects)).toEqual(["reply null"]);
+  });
+
+  it("hears at its next heartbeat of tasks taken away from it, and of those that it only thinks it has", () => {
+    const withdrawn = grown(register, assign("t1"), { ...release("t1"), withdrawn: true });
+    const beat: Command = { type: "agent.heartbeat", tasks: ["t7"] };
+    expect(story(withdrawn.when(beat).effects)).toContain('reply {"cancelled":["t1","t7"]}');
+    expect(withdrawn.when(beat).context.withdrawn).toEqual([]);
+  });
+
+  it("reads the slots of an older version", () => {
+    const old = { value: { present: "active" }, context: { ...register, slots: { t1: 3 } } };
+    expect(agent.migrate?.(old as never, 1).context).toMatchObject({
+      slots: { t1: { attempt: 3, at: 0 } },
+      liveness: true,
+      withdrawn: [],
+    });
   });
 
   it("goes, and may come back", () => {

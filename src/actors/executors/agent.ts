@@ -129,19 +129,20 @@ export class AgentExecutor implements Executor {
   /** For the status: hosted agents, and what work waits for though nobody known can do it (concurrency 0). */
   stats(): RuntimeStatus["hosted"] {
     const waiting = new Map<string, number>();
+    const missing = new Map<string, number>();
     for (const { need, queue, workers } of this.#pools.pools()) {
       if (queue.size === 0) continue;
       const host = [...workers].find((worker) => worker instanceof Host);
-      if (host === undefined && workers.size > 0) continue;
-      const name = host?.type ?? needName(need);
-      waiting.set(name, (waiting.get(name) ?? 0) + queue.size);
+      if (host !== undefined) add(waiting, host.type, queue.size);
+      else if (workers.size === 0) add(missing, needName(need), queue.size);
     }
-    const hosted = [...this.#hosts.values()].map(({ type, running, concurrency }) => {
-      const entry = { type, running, waiting: waiting.get(type) ?? 0, concurrency };
-      waiting.delete(type);
-      return entry;
-    });
-    return [...hosted, ...[...waiting].map(([type, n]) => ({ type, running: 0, waiting: n, concurrency: 0 }))];
+    const hosted = [...this.#hosts.values()].map(({ type, running, concurrency }) => ({
+      type,
+      running,
+      waiting: waiting.get(type) ?? 0,
+      concurrency,
+    }));
+    return [...hosted, ...[...missing].map(([type, n]) => ({ type, running: 0, waiting: n, concurrency: 0 }))];
   }
 
   #wait(job: Job): void {
@@ -269,6 +270,10 @@ export class AgentExecutor implements Executor {
 const offerPauseMs = 500;
 /** A granted job that was never settled here is forgotten after so long: its task answers for itself. */
 const grantKeptMs = 60_000;
+
+function add(counts: Map<string, number>, name: string, n: number): void {
+  counts.set(name, (counts.get(name) ?? 0) + n);
+}
 
 function jobKey(address: Address, id: string): string {
   return `${formatAddress(address)}#${id}`;

@@ -4,6 +4,7 @@
  */
 import type { Operation } from "../operation.ts";
 import { activityOperations } from "./activity.ts";
+import { agentWorkOperations } from "./agent-work.ts";
 import { agentOperations } from "./agents.ts";
 import { artifactOperations } from "./artifacts.ts";
 import { checkpointOperations } from "./checkpoints.ts";
@@ -14,6 +15,7 @@ import { runOperations } from "./runs.ts";
 import { sharedStateOperations } from "./shared-state.ts";
 import { systemOperations } from "./system.ts";
 import { taskEventOperations } from "./task-events.ts";
+import { taskUpdateOperations } from "./task-update.ts";
 import { taskOperations } from "./tasks.ts";
 import { workflowOperations } from "./workflows.ts";
 
@@ -25,7 +27,9 @@ export const coreOperations: readonly Operation[] = [
   ...artifactOperations,
   ...taskOperations,
   ...taskEventOperations,
+  ...taskUpdateOperations,
   ...agentOperations,
+  ...agentWorkOperations,
   ...deadLetterOperations,
   ...sharedStateOperations,
   ...systemOperations,

@@ -50,7 +50,15 @@ export const task = z
     attempt: z.int(),
     attempts: z.array(attempt),
     agent: z.string().nullable(),
-    progress: z.object({ fraction: z.number().nullable(), message: z.string().nullable() }).nullable(),
+    assigned_agent: z.string().nullable().describe("The one agent that is to do it."),
+    progress: z
+      .object({ fraction: z.number().nullable(), message: z.string().nullable(), details: freeObject.optional() })
+      .nullable(),
+    estimated_completion: nullableTime,
+    resources: freeObject.describe("Amounts per unit that it holds while it runs, in base units."),
+    attributes: freeObject,
+    parent_workflow: z.string().nullable(),
+    created_by: z.string().nullable().describe("The credential that made it."),
     timeout_ms: z.int().nullable(),
     deadline: nullableTime,
     artifacts: z.array(artifactRef),
@@ -97,7 +105,20 @@ export function toTask(id: string, view: TaskView): z.input<typeof task> {
       error: toRunError(a.error),
     })),
     agent: view.agent,
-    progress,
+    assigned_agent: view.assignedAgent ?? null,
+    progress:
+      progress === null
+        ? null
+        : {
+            fraction: progress.fraction,
+            message: progress.message,
+            ...(progress.details !== undefined && { details: progress.details as Record<string, unknown> }),
+          },
+    estimated_completion: time(view.estimatedCompletionAt ?? null),
+    resources: { ...view.resources },
+    attributes: { ...view.attributes },
+    parent_workflow: view.parentWorkflow ?? null,
+    created_by: view.createdBy ?? null,
     timeout_ms: view.timeoutMs,
     deadline: time(view.deadlineAt),
     artifacts: view.artifacts.map((a) => ({ artifact_id: a.artifactId, type: a.type, name: a.name })),

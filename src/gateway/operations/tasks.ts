@@ -4,23 +4,27 @@
  */
 import { z } from "zod";
 import { address, isKey } from "../../machines/address.ts";
-import type { Json } from "../../machines/effects.ts";
+import type { Json, JsonObject } from "../../machines/effects.ts";
 import {
   agentTypeSchema,
+  attributesSchema,
   capabilitiesSchema,
   durationMsSchema,
   prioritySchema,
   retrySchema,
 } from "../../machines/schema.ts";
+import { requireAgent } from "../auth/credential.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { pageOf } from "../dialects/002/schema.ts";
 import { idFromKey } from "../idempotency.ts";
 import { hashJson } from "../json.ts";
 import { defineOperation, freeJson, freeObject, type OperationContext, pageFields } from "../operation.ts";
+import { amountsOf } from "./amounts.ts";
 import { type TaskView, task, taskStatuses, toTask } from "./task-shape.ts";
-import { absent, brief, named, whole } from "./values.ts";
+import { absent, brief, named, requireId, whole } from "./values.ts";
 
 const createInput = z.strictObject({
+  task_id: z.string().min(1).max(200).optional().describe("Chosen by the client, or made."),
   task_type: agentTypeSchema.describe("The type of agent that it needs."),
   capabilities: capabilitiesSchema.optional(),
   input: freeJson,
@@ -36,6 +40,19 @@ const createInput = z.strictObject({
   title: z.string().max(512).optional(),
   description: z.string().max(16_384).optional(),
   metadata: freeObject.optional(),
+  assigned_agent: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe("The id of the one agent that is to do it; then type and capabilities do not matter."),
+  resources: freeObject
+    .optional()
+    .describe("Amounts per unit that it holds while it runs: `{gpus: 1, memory: '512Mi'}`."),
+  estimated_completion: z.iso.datetime({ offset: true }).optional(),
+  attributes: attributesSchema.optional().describe("For filters of subscribers: `{project_id: 'p1'}`."),
+  parent_workflow: z.string().min(1).max(200).optional(),
+  form: freeObject.optional().describe("The request as its client wrote it; kept and given back, never read."),
 });
 type CreateInput = z.output<typeof createInput>;
 
@@ -47,7 +64,7 @@ export function keyOf(id: string): string {
   return id;
 }
 
-async function shown(ctx: OperationContext, id: string, view: Json) {
+export async function shownTask(ctx: OperationContext, id: string, view: Json) {
   const v = view as unknown as TaskView;
   const [input, output] = await Promise.all([whole(ctx.runtime, v.input), whole(ctx.runtime, v.output)]);
   return toTask(id, { ...v, input, output });
@@ -55,25 +72,57 @@ async function shown(ctx: OperationContext, id: string, view: Json) {
 
 async function create(ctx: OperationContext, input: CreateInput) {
   const key = ctx.idempotencyKey;
-  const id = `task_${key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.id, "tasks.create", key)}`;
+  const made = () => (key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.id, "tasks.create", key));
+  const id = input.task_id === undefined ? `task_${made()}` : requireId("task", input.task_id);
   const { values } = ctx.runtime;
   const [large, metadata] = await Promise.all([
     values.offload(id, (input.input ?? null) as Json),
     values.offload(id, (input.metadata ?? {}) as Json),
   ]);
-  const { task_type: taskType, timeout_ms: timeoutMs, deadline, input: _, metadata: __, ...same } = input;
   const command = {
     type: "task.create",
-    taskType,
-    ...same,
-    ...(timeoutMs !== undefined && { timeoutMs }),
-    ...(deadline !== undefined && { deadlineAt: Date.parse(deadline) }),
+    ...createFields(input),
+    createdBy: ctx.credential.id,
     input: large,
     metadata,
     requestHash: hashJson(input as Json),
   };
   const answer = await ctx.runtime.ask(address("task", id), command, { timeoutMs: ctx.limits.askTimeoutMs });
-  return { task: await shown(ctx, id, answer.view) };
+  return { task: await shownTask(ctx, id, answer.view) };
+}
+
+/** An agent's own credential cancels only what it made, or does. Throws `forbidden`. */
+async function requireOwnTask(ctx: OperationContext, id: string): Promise<void> {
+  const { agentId } = ctx.credential;
+  if (agentId === undefined) return;
+  const view = (await ctx.runtime.read(address("task", keyOf(id))).catch(named("task", id)))
+    .view as unknown as TaskView;
+  if (view.createdBy !== ctx.credential.id) requireAgent(ctx, view.agent ?? "");
+}
+
+/** Under the core's names; what is not given stays absent. */
+function createFields(input: CreateInput) {
+  const { priority, capabilities, dependencies, retry, title, description, attributes, deadline } = input;
+  const amounts = input.resources === undefined ? {} : amountsOf(input.resources, "resources");
+  return {
+    taskType: input.task_type,
+    ...(capabilities !== undefined && { capabilities }),
+    ...(priority !== undefined && { priority }),
+    ...(dependencies !== undefined && { dependencies }),
+    ...(retry !== undefined && { retry }),
+    ...(title !== undefined && { title }),
+    ...(description !== undefined && { description }),
+    ...(attributes !== undefined && { attributes }),
+    ...(input.timeout_ms !== undefined && { timeoutMs: input.timeout_ms }),
+    ...(deadline !== undefined && { deadlineAt: Date.parse(deadline) }),
+    ...(input.estimated_completion !== undefined && {
+      estimatedCompletionAt: Date.parse(input.estimated_completion),
+    }),
+    ...(input.assigned_agent !== undefined && { assignedAgent: input.assigned_agent }),
+    ...(Object.keys(amounts).length > 0 && { resources: amounts }),
+    ...(input.parent_workflow !== undefined && { parentWorkflow: input.parent_workflow }),
+    ...(input.form !== undefined && { form: input.form as JsonObject }),
+  };
 }
 
 const common = { tags: ["tasks"], scope: "tasks:read" } as const;
@@ -88,7 +137,7 @@ export const taskOperations = [
     status: 201,
     scope: "tasks:write",
     idempotent: true,
-    errors: ["invalid_input", "idempotency_conflict", "too_large"],
+    errors: ["invalid_input", "idempotency_conflict", "already_exists", "too_large"],
     example: { task_type: "echo", input: { hello: "world" } },
     input: createInput,
     output: z.object({ task }),
@@ -139,7 +188,7 @@ export const taskOperations = [
     output: task,
     async handle(ctx, input) {
       const answer = await ctx.runtime.read(address("task", keyOf(input.task_id))).catch(named("task", input.task_id));
-      return shown(ctx, input.task_id, answer.view);
+      return shownTask(ctx, input.task_id, answer.view);
     },
   }),
   defineOperation({
@@ -154,12 +203,13 @@ export const taskOperations = [
     input: z.strictObject({ task_id: taskId, reason: z.string().max(1000).optional() }),
     output: task,
     async handle(ctx, input) {
+      await requireOwnTask(ctx, input.task_id);
       const command = { type: "task.cancel", ...(input.reason !== undefined && { reason: input.reason }) };
       const asked = ctx.runtime.ask(address("task", keyOf(input.task_id)), command, {
         timeoutMs: ctx.limits.askTimeoutMs,
       });
       const answer = await asked.catch(named("task", input.task_id));
-      return shown(ctx, input.task_id, answer.view);
+      return shownTask(ctx, input.task_id, answer.view);
     },
   }),
 ];

@@ -6,7 +6,19 @@
 import { assertEvent, assign, setup } from "xstate";
 import { address } from "../address.ts";
 import type { StepMeta } from "../effects.ts";
-import { announce, type Effect, effects, emit, execute, forget, type Json, refuse, reply, send, settle } from "../effects.ts";
+import {
+  announce,
+  type Effect,
+  effects,
+  emit,
+  execute,
+  forget,
+  type Json,
+  refuse,
+  reply,
+  send,
+  settle,
+} from "../effects.ts";
 import type { WithMeta } from "../planned.ts";
 import {
   type AgentCommand,
@@ -79,8 +91,7 @@ const agentSetup = setup({
     isTooMuch: ({ context, event }) => event.type === "agent.assign" && !fits(context, event.task, event.amounts),
     mayRelease: ({ context, event }) =>
       event.type === "agent.release" && slotOf(context, event.task)?.attempt === event.attempt,
-    hasToTake: ({ context, event }) =>
-      event.type === "agent.take" && slotToTake(context, event.task) !== undefined,
+    hasToTake: ({ context, event }) => event.type === "agent.take" && slotToTake(context, event.task) !== undefined,
     isOthers: ({ context, event }) =>
       event.type === "agent.register" && event.bySelf !== true && (event.createdBy ?? null) !== context.createdBy,
     isHealthy: ({ event }) => event.type === "agent.health" && event.ok,
@@ -158,7 +169,9 @@ const agentSetup = setup({
     take: assign(({ context, event }) => {
       assertEvent(event, "agent.take");
       const task = slotToTake(context, event.task) as string;
-      return { slots: { ...context.slots, [task]: { ...slotOf(context, task), takenAt: event.meta.now } } } as Partial<AgentContext>;
+      return {
+        slots: { ...context.slots, [task]: { ...slotOf(context, task), takenAt: event.meta.now } },
+      } as Partial<AgentContext>;
     }),
     /** Before the slot is marked: which it will be. */
     replyTaken: on("agent.take", (context, event) => {
@@ -173,7 +186,10 @@ const agentSetup = setup({
     tellLosses: effects<AgentContext, AgentEvent>(({ context }) => losses(context, "its agent fell silent or left")),
     tellFree: effects<AgentContext, AgentEvent>(({ context }) => free(context)),
     tellUnavailable: effects<AgentContext, AgentEvent>(({ context }) => [
-      statusChanged(slotsTaken(context) === 0 ? "idle" : slotsTaken(context) < context.concurrency ? "active" : "busy", "unavailable"),
+      statusChanged(
+        slotsTaken(context) === 0 ? "idle" : slotsTaken(context) < context.concurrency ? "active" : "busy",
+        "unavailable",
+      ),
       reply(null),
     ]),
     tellAvailable: effects<AgentContext, AgentEvent>(() => [statusChanged("unavailable", "idle")]),

@@ -43,7 +43,10 @@ export const agentRegisterSchema = z.strictObject({
   metadata: metadataSchema.optional(),
   healthCheckUrl: z.url().max(2_048).optional(),
   /** SHA-256 of its secret, hexadecimal; absent: the one that it has stays. */
-  secretHash: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+  secretHash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   /** Name of the credential that registers it: nobody else may register it anew while it is there. */
   createdBy: z.string().max(200).optional(),
   /** Who registers: the agent itself, by its own credentials. */

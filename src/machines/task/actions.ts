@@ -4,18 +4,7 @@
  */
 import { assertEvent, assign, raise, setup } from "xstate";
 import { address } from "../address.ts";
-import {
-  type Effect,
-  effects,
-  emit,
-  execute,
-  forget,
-  refuse,
-  remind,
-  reply,
-  send,
-  settle,
-} from "../effects.ts";
+import { type Effect, effects, emit, execute, forget, refuse, remind, reply, send, settle } from "../effects.ts";
 import type { WithMeta } from "../planned.ts";
 import { lostMax, type TaskCommand, type TaskContext, unstartedMsMax, watchersMax } from "./schema.ts";
 import {
@@ -39,7 +28,9 @@ type TaskEvent = WithMeta<TaskCommand>;
 
 /** Names that the task's own events have; a note may not take them. */
 const ownEvents: ReadonlySet<string> = new Set(
-  "created ready assigned started progressed attempt_failed completed failed cancelled timed_out lost rejected".split(" "),
+  "created ready assigned started progressed attempt_failed completed failed cancelled timed_out lost rejected".split(
+    " ",
+  ),
 );
 
 const workId = (context: TaskContext) => `attempt-${context.attempt}`;
@@ -104,7 +95,8 @@ export const taskSetup = setup({
     isReservedNote: ({ event }) => event.type === "task.note" && ownEvents.has(event.name),
     hasTooManyWatchers: ({ context }) => context.watchers.length >= watchersMax,
   },
-  delays: { backoff: ({ context, event }) =>
+  delays: {
+    backoff: ({ context, event }) =>
       event.type === "task.reject" ? rejectDelay(context) : retryDelay(context, event.meta),
   },
   actions: {
@@ -198,6 +190,9 @@ export const taskSetup = setup({
     })),
     tellStarted: effects<TaskContext, TaskEvent>(({ context, event }) => [
       ...(context.slot === true ? [forget("unstarted")] : []),
+      ...(event.type === "task.start" && event.taken === true && context.slot !== true
+        ? [settle(workId(context))]
+        : []),
       ...(context.timeoutMs === null
         ? []
         : [

@@ -121,6 +121,8 @@ export const taskStartSchema = z.strictObject({
   agent: keySchema,
   node: z.string().max(200).optional(),
   by: bySchema,
+  /** From outside: the search for an agent ends with it. */
+  taken: z.boolean().optional(),
 });
 export const taskProgressSchema = z.strictObject({
   type: z.literal("task.progress"),

@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { answer, mapRoute } from "../../dialect.ts";
 import type { Operation } from "../../operation.ts";
-import type { agent } from "../../operations/agents.ts";
+import type { agent } from "../../operations/agent-shape.ts";
 
 export type CoreAgent = z.input<typeof agent>;
 

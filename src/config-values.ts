@@ -3,6 +3,7 @@
  * Each is a zod schema from what a flag or a variable holds to the value used inside. Which
  * settings exist is the business of config.ts.
  */
+import { isIP } from "node:net";
 import { z } from "zod";
 
 const bytesPerUnit: Readonly<Record<string, number>> = {
@@ -71,6 +72,20 @@ export function splitList(text: string): string[] {
     .map((part) => part.trim())
     .filter((part) => part !== "");
 }
+
+/** Comma-separated host names, addresses and networks. */
+export const hosts = z.string().transform((text, ctx) => {
+  const entries = splitList(text);
+  for (const entry of entries) {
+    const [address = "", bits, ...rest] = entry.split("/");
+    const family = isIP(address);
+    const network = /^\d{1,3}$/.test(bits ?? "") && Number(bits) <= (family === 4 ? 32 : 128);
+    const name = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i.test(entry);
+    if (rest.length === 0 && (bits === undefined ? family !== 0 || name : family !== 0 && network)) continue;
+    ctx.addIssue({ code: "custom", message: `must be host names, addresses or networks such as 10.0.0.0/8, not "${entry}"` });
+  }
+  return entries;
+});
 
 /** Comma-separated addresses of NATS servers; `host:port` means `nats://host:port`. */
 export const natsUrls = z.string().transform((text, ctx) => {

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { z } from "zod";
-import { bytes, duration, httpUrl, isLoopback, list, natsUrls, splitList, sync, whole } from "./config-values.ts";
+import { bytes, duration, hosts, httpUrl, isLoopback, list, natsUrls, splitList, sync, whole } from "./config-values.ts";
 
 /** The environment as `loadConfig` is given it. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -108,6 +108,9 @@ export const settings = {
   modelName: optional("--model-name <name>", "MODEL_NAME", "name", text, "The model asked for. Needed with MODEL_BASE_URL."),
   modelTimeoutMs: setting("--model-timeout <duration>", "MODEL_TIMEOUT_MS", "60000", "ms", duration(100, 3600e3),
     "How long one answer of the model may take."),
+
+  callbackAllow: setting("--callback-allow <list>", "TROUPE_CALLBACK_ALLOW", "", "list", hosts,
+    "Host names, addresses and networks (`10.0.0.0/8`) that callbacks and health checks may reach although they are private or local. Public ones always may."),
 
   bodyBytesMax: setting("--body-max <size>", "TROUPE_BODY_BYTES_MAX", "32MiB", "bytes", bytes(1024, 1024 * MiB),
     "Largest body of a request; above it the answer is 413."),

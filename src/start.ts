@@ -7,9 +7,11 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import pino from "pino";
 import { AgentExecutor } from "./actors/executors/agent.ts";
+import { CallbackExecutor } from "./actors/executors/callback.ts";
 import { ResolveExecutor } from "./actors/executors/resolve.ts";
 import { type Host, startHost } from "./actors/host.ts";
 import { Hosting } from "./actors/hosting.ts";
+import { newOutside } from "./actors/outside.ts";
 import type { TroupeRuntime } from "./actors/runtime.ts";
 import { type AnyAgent, builtInAgents, builtInWorkflows } from "./builtin/index.ts";
 import { BusError } from "./bus/bus.ts";
@@ -155,7 +157,9 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
       const port = { ask, values: runtime.values, clock: bus.clock, node: boot, name, logger: log };
       executor = new AgentExecutor(port);
       for (const agent of agents) executor.host(agent);
-      return [executor, new ResolveExecutor(port)];
+      const outside = newOutside(config.callbackAllow, bus.clock);
+      const callbacks = new CallbackExecutor(port, { outside, secret: (name) => runtime.secret(name) });
+      return [executor, new ResolveExecutor(port), callbacks];
     },
     hosted: () => executor?.stats() ?? [],
   });

@@ -47,12 +47,20 @@ const anything = ["src/"];
 const houses: Readonly<Record<string, House>> = {
   machines: { may: [], packages: ["xstate", "zod", "@marcbachmann/cel-js"] },
   bus: { may: [] },
-  actors: { may: ["src/machines/", "src/bus/", "src/json-schema.ts", "src/distribution.ts"] },
+  actors: { may: ["src/machines/", "src/bus/", "src/json-schema.ts", "src/distribution.ts", "src/webhooks.ts"] },
   gateway: {
-    may: ["src/machines/", "src/actors/client.ts", "src/actors/agent.ts", "src/json-schema.ts", "src/distribution.ts"],
+    may: [
+      "src/machines/",
+      "src/actors/client.ts",
+      "src/actors/agent.ts",
+      "src/json-schema.ts",
+      "src/distribution.ts",
+      "src/webhooks.ts",
+    ],
   },
   "json-schema": { may: [] },
   distribution: { may: [] },
+  webhooks: { may: [] },
   builtin: { may: ["src/machines/", "src/actors/agent.ts"] },
   // The client sees a node as everyone does: over HTTP. Time and chance come through the bus's ports.
   cli: { may: ["src/config.ts", "src/bus/clock.ts"] },

@@ -7,6 +7,8 @@ import { isKey } from "../../machines/address.ts";
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
 import { isBlobRef } from "../../machines/json.ts";
+import { idFromKey } from "../idempotency.ts";
+import type { OperationContext } from "../operation.ts";
 
 /** The whole value of a view's field. Small ones cost nothing. */
 export function whole(runtime: Runtime, value: Json | undefined): Promise<Json> {
@@ -38,4 +40,10 @@ export function named(what: string, id: string): (error: unknown) => never {
     if (error instanceof TroupeError && error.code === "not_found") throw absent(what, id);
     throw error;
   };
+}
+
+/** A new id, `<prefix>_<26 characters>`; with an idempotency key the same each time. */
+export function madeId(ctx: OperationContext, prefix: string, operation: string): string {
+  const { idempotencyKey: key, credential, runtime } = ctx;
+  return `${prefix}_${key === undefined ? runtime.newId() : idFromKey(credential.id, operation, key)}`;
 }

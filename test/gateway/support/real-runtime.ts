@@ -1,7 +1,9 @@
 /** The real runtime, machines, executors and built-in agents over the memory bus, for tests of the gateway. */
 import { AgentExecutor } from "../../../src/actors/executors/agent.ts";
+import { CallbackExecutor } from "../../../src/actors/executors/callback.ts";
 import { ResolveExecutor } from "../../../src/actors/executors/resolve.ts";
 import { startHost } from "../../../src/actors/host.ts";
+import { newOutside } from "../../../src/actors/outside.ts";
 import type { TroupeRuntime } from "../../../src/actors/runtime.ts";
 import { builtInAgents, builtInWorkflows } from "../../../src/builtin/index.ts";
 import { createMemoryBus } from "../../../src/bus/memory/bus.ts";
@@ -32,7 +34,9 @@ export async function startReal(): Promise<Real> {
       const port = { ask: runtime.ask.bind(runtime), values: runtime.values, clock: bus.clock, node, logger };
       const agents = new AgentExecutor(port);
       for (const agent of builtInAgents()) agents.host(agent);
-      return [agents, new ResolveExecutor(port)];
+      const outside = newOutside(["127.0.0.1"], bus.clock);
+      const callbacks = new CallbackExecutor(port, { outside, secret: (name) => runtime.secret(name) });
+      return [agents, new ResolveExecutor(port), callbacks];
     },
   });
   return {

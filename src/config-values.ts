@@ -82,7 +82,10 @@ export const hosts = z.string().transform((text, ctx) => {
     const network = /^\d{1,3}$/.test(bits ?? "") && Number(bits) <= (family === 4 ? 32 : 128);
     const name = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/i.test(entry);
     if (rest.length === 0 && (bits === undefined ? family !== 0 || name : family !== 0 && network)) continue;
-    ctx.addIssue({ code: "custom", message: `must be host names, addresses or networks such as 10.0.0.0/8, not "${entry}"` });
+    ctx.addIssue({
+      code: "custom",
+      message: `must be host names, addresses or networks such as 10.0.0.0/8, not "${entry}"`,
+    });
   }
   return entries;
 });

@@ -5,7 +5,18 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { z } from "zod";
-import { bytes, duration, hosts, httpUrl, isLoopback, list, natsUrls, splitList, sync, whole } from "./config-values.ts";
+import {
+  bytes,
+  duration,
+  hosts,
+  httpUrl,
+  isLoopback,
+  list,
+  natsUrls,
+  splitList,
+  sync,
+  whole,
+} from "./config-values.ts";
 
 /** The environment as `loadConfig` is given it. */
 export type Environment = Readonly<Record<string, string | undefined>>;

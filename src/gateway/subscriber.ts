@@ -4,6 +4,7 @@
  * and nothing is lost. What a message looks like on the wire is the protocol's; durable positions are durable.ts's.
  */
 import type { FeedEvent } from "../actors/client.ts";
+import type { Json } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { type Attributes, type Filters, passes } from "./attributes.ts";
 import type { GatewayClock } from "./config.ts";
@@ -23,6 +24,8 @@ export interface SubscriberParts {
   readonly attributes: Attributes;
   /** The feed's cursor of now. */
   cursor(): string;
+  /** The whole value of what holds references. */
+  load(value: Json): Promise<Json>;
 }
 
 export interface SubscribeOptions {
@@ -33,6 +36,8 @@ export interface SubscribeOptions {
   readonly since?: string;
   /** Called with one message after the other; the next one waits for the promise. */
   onMessage(message: TopicMessage): void | Promise<void>;
+  /** Everything up to now has been given. Comes again whenever that is so again. */
+  onIdle?(): void;
   /** Events after `since` are no longer kept: it goes on from `oldest`. */
   onGap?(oldest: string): void;
   /** It has ended by a fault that trying again does not heal. */
@@ -91,13 +96,13 @@ export class TopicSubscription {
 
   /** A position after everything that `onMessage` has dealt with, and nothing behind it. */
   get position(): string {
-    if (this.mode === "live" && this.queue.length === 0 && !this.pumping) return this.parts.cursor();
+    if (this.idle) return this.parts.cursor();
     return this.handled ?? this.parts.cursor();
   }
 
-  /** True when nothing that was missed is left. */
-  get live(): boolean {
-    return this.mode === "live";
+  /** True when everything up to now has been given. */
+  get idle(): boolean {
+    return this.mode === "live" && this.queue.length === 0 && !this.pumping;
   }
 
   private get stopped(): boolean {
@@ -124,6 +129,7 @@ export class TopicSubscription {
       this.leave.push(leave);
     }
     this.handled ??= this.parts.cursor();
+    if (this.idle) this.options.onIdle?.();
   }
 
   /** Reads from the cursor on and then joins what is live. `first`: its refusals are the caller's. */
@@ -150,6 +156,7 @@ export class TopicSubscription {
         if (reading.signal.aborted) return leave();
         this.leave.push(leave);
         this.mode = "live";
+        if (!this.pumping) this.options.onIdle?.();
       },
     });
     const done = resumed.catch((error: unknown) => this.broken(error, since, first, reading.signal));
@@ -214,6 +221,7 @@ export class TopicSubscription {
       this.given(event, false);
     }
     this.pumping = false;
+    if (this.mode === "live") this.options.onIdle?.();
     if (this.mode === "behind") void this.read(this.handled as string, false);
   }
 
@@ -241,6 +249,8 @@ export class TopicSubscription {
     const { attributes } = this.parts;
     if (attributes.covers(this.filters, message)) {
       if (!passes(this.filters, message.attributes)) return undefined;
+      if (message.large)
+        return this.parts.load(message.data ?? null).then((data) => this.options.onMessage({ ...message, data }));
       return this.options.onMessage(message) ?? undefined;
     }
     return attributes

@@ -20,6 +20,8 @@ export interface TopicMessage {
   readonly source: string | null;
   /** A publication's data; of other events, theirs. Large parts may be references until loaded. */
   readonly data: JsonObject[string];
+  /** `data` holds references until it is loaded (subscriber.ts does). */
+  readonly large: boolean;
   /** What is known of it without looking anything up. */
   readonly attributes: JsonObject;
   readonly stored: FeedEvent;
@@ -103,11 +105,11 @@ function makeMessage(stored: FeedEvent, { topic, event }: Named): TopicMessage {
   if (stored.type === "topic") {
     const attributes = { ...scalars(data.data), ...(data.attributes as JsonObject), topic, source: data.source };
     const common = { topic, event, at, stored, attributes, source: String(data.source) };
-    return { ...common, id: String(data.id), data: data.data ?? null };
+    return { ...common, id: String(data.id), data: data.data ?? null, large: data.large === true };
   }
   const source = stored.type === "agent" ? stored.key : typeof data.agent === "string" ? data.agent : null;
   const attributes = { ...scalars(data), ...ownAttributes(stored), topic };
-  return { id, topic, event, at, source, data, attributes, stored };
+  return { id, topic, event, at, source, data, large: false, attributes, stored };
 }
 
 function ownAttributes({ type, key, kind, data }: StoredEvent): JsonObject {

@@ -1,5 +1,5 @@
 /**
- * An answer that waits for something of one root: looks, and looks again at each of its events, until it is so, the
+ * An answer that waits for something: looks, and looks again at each event that may tell of it, until it is so, the
  * time is over or the asker has gone. Owns no state beyond the call.
  */
 import type { OperationContext } from "./operation.ts";
@@ -11,8 +11,12 @@ export interface Waited<T> {
 }
 
 export interface WaitOptions<T> {
-  /** Whose events tell that it is worth looking again. */
-  readonly root: string;
+  /** Whose events tell that it is worth looking again; */
+  readonly root?: string;
+  /** or those that match one of these patterns. */
+  readonly subjects?: readonly string[];
+  /** Looks without any event, in case one was lost. Default 1 s. */
+  readonly lookMs?: number;
   readonly forMs: number;
   read(): Promise<T>;
   isDone(value: T): boolean;
@@ -20,15 +24,14 @@ export interface WaitOptions<T> {
 
 /** An event may be here before its commit can be read: a second look so much later. */
 const secondLookMs = 25;
-/** Looks without any event, in case one was lost. */
-const lookMs = 1_000;
+const lookMsDefault = 1_000;
 
 /** The value when it is done, or as it is when the time is over. Throws what `read` throws. */
 export async function waitFor<T>(ctx: OperationContext, options: WaitOptions<T>): Promise<Waited<T>> {
   const { read, isDone, forMs } = options;
   const deadline = ctx.clock.monotonic() + forMs;
   const bell = new Bell(ctx.clock);
-  const stop = forMs > 0 ? await ctx.hub.followRoot(options.root, () => bell.ring()) : () => undefined;
+  const stop = forMs > 0 ? await listen(ctx, options, () => bell.ring()) : () => undefined;
   const abort = (): void => bell.ring();
   ctx.signal?.addEventListener("abort", abort, { once: true });
   try {
@@ -37,13 +40,24 @@ export async function waitFor<T>(ctx: OperationContext, options: WaitOptions<T>)
       const done = isDone(value);
       const left = deadline - ctx.clock.monotonic();
       if (done || left <= 0 || ctx.signal?.aborted === true) return { value, done };
-      const rang = await bell.wait(Math.min(left, second ? secondLookMs : lookMs));
+      const rang = await bell.wait(Math.min(left, second ? secondLookMs : (options.lookMs ?? lookMsDefault)));
       second = rang;
     }
   } finally {
     ctx.signal?.removeEventListener("abort", abort);
     stop();
   }
+}
+
+type Listened = Pick<WaitOptions<unknown>, "root" | "subjects">;
+
+async function listen({ hub }: OperationContext, { root, subjects = [] }: Listened, ring: () => void) {
+  const leaves: (() => void)[] = [];
+  if (root !== undefined) leaves.push(await hub.followRoot(root, ring));
+  for (const subject of subjects) leaves.push(await hub.subscribe(subject, ring));
+  return (): void => {
+    for (const leave of leaves) leave();
+  };
 }
 
 /** Rung by events; remembers a ring that nobody waited for. */

@@ -21,6 +21,12 @@ export function isBlobRef(value: unknown): value is BlobRef {
   return isObject(value) && isObject(value.$blob) && typeof value.$blob.name === "string";
 }
 
+/** True when a reference stands somewhere in the value. */
+export function holdsRef(value: Json): boolean {
+  if (Array.isArray(value)) return value.some(holdsRef);
+  return isBlobRef(value) || (isObject(value) && Object.values(value).some((v) => v !== undefined && holdsRef(v)));
+}
+
 /** A reference to a part of what `ref` stands for: `pointer` (RFC 6901) is appended to its own. */
 export function refAt(ref: BlobRef, pointer: string): BlobRef {
   return { ...ref, $blob: { ...ref.$blob, at: `${ref.$blob.at ?? ""}${pointer}` } };

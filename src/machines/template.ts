@@ -5,7 +5,7 @@
  */
 import type { Json, JsonObject } from "./effects.ts";
 import { type Evaluation, evaluate } from "./expression.ts";
-import { isBlobRef, isObject } from "./json.ts";
+import { holdsRef, isBlobRef, isObject } from "./json.ts";
 
 export type Segment = { readonly text: string } | { readonly expression: string; readonly start: number };
 
@@ -117,14 +117,9 @@ function renderString(source: string, scope: JsonObject): Evaluation {
     }
     const result = evaluate(segment.expression, scope);
     if (!("value" in result)) return result;
-    if (isBlobRef(result.value) || holdsRef(result.value)) return { needsValues: true };
+    // Text cannot hold a reference: interpolating one needs its value.
+    if (holdsRef(result.value)) return { needsValues: true };
     text += typeof result.value === "string" ? result.value : JSON.stringify(result.value);
   }
   return { value: text };
-}
-
-/** Text cannot hold a reference: interpolating one needs its value. */
-function holdsRef(value: Json): boolean {
-  if (Array.isArray(value)) return value.some(holdsRef);
-  return isBlobRef(value) || (isObject(value) && Object.values(value).some((v) => v !== undefined && holdsRef(v)));
 }

@@ -114,9 +114,21 @@ export class CallbackExecutor implements Executor {
     const body = JSON.stringify(await persist(this.#port, signal, () => values.load(payload)));
     const secret = await persist(this.#port, signal, () => this.#options.secret(callbackSecretName));
     // The same id for every attempt: receivers tell repetitions by it.
-    const signed = webhookHeaders(callbackSecret(secret, owner), webhookId(rootOf(work.address.key)), clock.now(), body);
+    const signed = webhookHeaders(
+      callbackSecret(secret, owner),
+      webhookId(rootOf(work.address.key)),
+      clock.now(),
+      body,
+    );
     const headers = { "content-type": "application/json", ...signed };
-    const answer = await this.#options.outside.call({ method: "POST", url, headers, body, timeoutMs: callMsMax, signal });
+    const answer = await this.#options.outside.call({
+      method: "POST",
+      url,
+      headers,
+      body,
+      timeoutMs: callMsMax,
+      signal,
+    });
     return judged(answer);
   }
 

@@ -7,13 +7,13 @@ import { address } from "../../machines/address.ts";
 import { type ConflictContext, conflictPartiesMax, conflictType } from "../../machines/conflict/machine.ts";
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
+import { requireAgent } from "../auth/credential.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { rfc3339 } from "../dialects/002/map.ts";
 import { pageOf } from "../dialects/002/schema.ts";
 import { invalid } from "../errors.ts";
 import { hashJson } from "../json.ts";
 import { defineOperation, freeObject, type OperationContext, pageFields } from "../operation.ts";
-import { requireAgent } from "../auth/credential.ts";
 import type { TaskView } from "./task-shape.ts";
 import { madeId, named, requireId } from "./values.ts";
 

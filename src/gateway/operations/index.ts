@@ -7,16 +7,22 @@ import { activityOperations } from "./activity.ts";
 import { agentWorkOperations } from "./agent-work.ts";
 import { agentOperations } from "./agents.ts";
 import { artifactOperations } from "./artifacts.ts";
+import { callbackOperations } from "./callbacks.ts";
 import { checkpointOperations } from "./checkpoints.ts";
+import { conflictOperations } from "./conflicts.ts";
 import { deadLetterOperations } from "./dead-letters.ts";
 import { metricsOperations } from "./metrics.ts";
+import { publicationOperations } from "./publications.ts";
+import { requestOperations } from "./requests.ts";
 import { runEventOperations } from "./run-events.ts";
 import { runOperations } from "./runs.ts";
 import { sharedStateOperations } from "./shared-state.ts";
+import { subscriptionOperations } from "./subscriptions.ts";
 import { systemOperations } from "./system.ts";
 import { taskEventOperations } from "./task-events.ts";
 import { taskUpdateOperations } from "./task-update.ts";
 import { taskOperations } from "./tasks.ts";
+import { templateOperations } from "./templates.ts";
 import { workflowOperations } from "./workflows.ts";
 
 export const coreOperations: readonly Operation[] = [
@@ -32,6 +38,12 @@ export const coreOperations: readonly Operation[] = [
   ...agentWorkOperations,
   ...deadLetterOperations,
   ...sharedStateOperations,
+  ...requestOperations,
+  ...callbackOperations,
+  ...publicationOperations,
+  ...subscriptionOperations,
+  ...conflictOperations,
+  ...templateOperations,
   ...systemOperations,
   ...activityOperations,
   ...metricsOperations,

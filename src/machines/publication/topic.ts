@@ -29,6 +29,8 @@ export const topicPublishSchema = z.strictObject({
   /** The id follows from an idempotency key: it may come again. */
   keyed: z.boolean(),
   data: jsonSchema,
+  /** Parts of the data are references to blobs. */
+  large: z.literal(true).optional(),
   /** What subscribers filter by. */
   attributes: jsonObjectSchema,
   /** The agent that publishes, or the credential's name. */
@@ -49,6 +51,7 @@ export interface Published extends JsonObject {
   readonly id: string;
   readonly topic: string;
   readonly data: Json;
+  readonly large?: true;
   readonly attributes: JsonObject;
   readonly source: string;
 }
@@ -67,8 +70,8 @@ const machine = setup({
       lastAt: event.meta.now,
     })),
     tell: effects<TopicContext, Event>(({ event }) => {
-      const { id, data, attributes, source, meta } = event;
-      const published: Published = { id, topic: meta.self.key, data, attributes, source };
+      const { id, data, large, attributes, source, meta } = event;
+      const published: Published = { id, topic: meta.self.key, data, attributes, source, ...(large && { large }) };
       return [emit("published", published), reply({ published: true })];
     }),
     replyKnown: effects(() => [reply({ published: false })]),

@@ -1,0 +1,86 @@
+/**
+ * What comes to an agent that is connected: requests that wait for it (those from before first), and what becomes of
+ * the requests that it made. At least once; the protocol shows the ids. What waits in the store is the truth, events
+ * only say when to look.
+ */
+import { type FeedEvent, type Runtime, subjectToken } from "../actors/client.ts";
+import type { Address } from "../machines/address.ts";
+import type { Json } from "../machines/effects.ts";
+import { requestType } from "../machines/request/machine.ts";
+import type { Hub } from "./hub.ts";
+
+export interface Waiting {
+  readonly id: string;
+  /** As the request's actor shows it; large values may be references. */
+  readonly view: Json;
+}
+
+const listMax = 200;
+
+/** Subjects of the events that tell of new requests to an agent. */
+export function requestSubjects(agentId: string): string[] {
+  return [`event.*.${requestType}.${subjectToken(agentId)}.*.requested`];
+}
+
+/** Oldest first, `limit` at most of the newest 200. */
+export async function pendingFor(runtime: Runtime, agentId: string, limit: number): Promise<Waiting[]> {
+  const where = { target: agentId, status: "pending" };
+  const page = await runtime.list({ type: requestType, where, limit: listMax });
+  return page.items
+    .map(({ address, view }) => ({ id: address.key, view }))
+    .reverse()
+    .slice(0, limit);
+}
+
+export interface InboxOptions {
+  readonly runtime: Runtime;
+  readonly hub: Hub;
+  readonly agentId: string;
+  /** A request that waits for this agent. */
+  onRequest(request: Waiting): void;
+  /** One of this agent's own requests has ended: responded, timed out, cancelled. */
+  onEnded(request: Waiting & { readonly status: string }): void;
+  onError(error: unknown): void;
+}
+
+/** Follows until it is stopped. Resolves when nothing that comes from now on is missed. */
+export async function followInbox(options: InboxOptions): Promise<{ stop(): void }> {
+  const { runtime, hub, agentId, onError } = options;
+  const given = new Set<string>();
+  let stopped = false;
+  const read = (key: string): Promise<{ readonly view: Json }> => runtime.read({ type: requestType, key } as Address);
+  const give = (request: Waiting): void => {
+    if (stopped || given.has(request.id)) return;
+    given.add(request.id);
+    options.onRequest(request);
+  };
+  const look = (event: FeedEvent): void => {
+    if (stopped) return;
+    if (event.name === "requested") {
+      if (event.data.target === agentId) read(event.key).then(({ view }) => give({ id: event.key, view }), onError);
+      return;
+    }
+    given.delete(event.key);
+    if (event.data.source !== agentId) return;
+    read(event.key).then(({ view }) => {
+      if (!stopped) options.onEnded({ id: event.key, view, status: (view as unknown as { status: string }).status });
+    }, onError);
+  };
+  const leaves = [
+    await hub.subscribe(requestSubjects(agentId)[0] as string, ({ event }) => look(event)),
+    await hub.subscribe(`event.*.${requestType}.>`, ({ event }) => {
+      if (event.name !== "requested") look(event);
+    }),
+  ];
+  const stop = (): void => {
+    stopped = true;
+    for (const leave of leaves) leave();
+  };
+  try {
+    for (const request of await pendingFor(runtime, agentId, listMax)) give(request);
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return { stop };
+}

@@ -3,11 +3,11 @@
  * repeat. Looked up once and kept (they do not change after creation); and the comparison itself.
  */
 import { LRUCache } from "lru-cache";
-import type { Runtime } from "../actors/client.ts";
 import { address } from "../machines/address.ts";
 import type { Json, JsonObject } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { isObject } from "../machines/json.ts";
+import { type AfterEvent, readAfterEvent } from "./after-event.ts";
 import { priorityWord } from "./priority.ts";
 import { scalars, type TopicMessage } from "./topics.ts";
 
@@ -53,11 +53,11 @@ function same(name: string, wanted: Json | undefined, actual: Json): boolean {
 }
 
 export class Attributes {
-  private readonly runtime: Runtime;
+  private readonly parts: AfterEvent;
   private readonly kept = new LRUCache<string, Promise<JsonObject>>({ max: keptMax });
 
-  constructor(runtime: Runtime) {
-    this.runtime = runtime;
+  constructor(parts: AfterEvent) {
+    this.parts = parts;
   }
 
   /** True when the message's own attributes are all that the filters name. */
@@ -88,8 +88,7 @@ export class Attributes {
   }
 
   private async read(type: string, key: string): Promise<JsonObject> {
-    const { view } = await this.runtime.read(address(type, key));
-    const v = view as JsonObject;
+    const v = (await readAfterEvent(this.parts, address(type, key))) as JsonObject;
     const free = { ...scalars(v.metadata), ...scalars(v.labels), ...scalars(v.context), ...scalars(v.attributes) };
     if (type === "run") return { ...free, workflow_id: key };
     const run = typeof v.runId === "string" ? v.runId : null;

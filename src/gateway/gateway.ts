@@ -57,7 +57,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const health = config.surface === "health";
   if (!health) requireProtection(config);
   const hub = new Hub(runtime.feed, logger);
-  const attributes = new Attributes(runtime);
+  const attributes = new Attributes({ runtime, clock });
   const services: Services = {
     runtime,
     clock,

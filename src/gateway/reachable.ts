@@ -10,26 +10,25 @@ import type { OperationContext } from "./operation.ts";
 const retryAfterS = 60;
 const away: ReadonlySet<string> = new Set(["unavailable", "gone"]);
 
-/** Throws `agent_unavailable` (details: agent_id, last_seen, retry_after) for an agent that is away or unknown. */
-export async function requireReachable(ctx: OperationContext, agentId: string): Promise<void> {
-  const lastSeen = await lastSeenAway(ctx, agentId);
-  if (lastSeen === undefined) return;
-  throw new TroupeError("agent_unavailable", `The agent ${agentId} is not available`, {
-    agent_id: agentId,
-    last_seen: lastSeen === null ? null : rfc3339(lastSeen),
-    retry_after: retryAfterS,
-  });
-}
+export type AgentView = AgentContext & { readonly status: string };
 
-/** undefined: it is there; null: nobody has ever seen it. */
-async function lastSeenAway(ctx: OperationContext, agentId: string): Promise<number | null | undefined> {
+/** null: nobody has ever seen it. */
+export async function agentView(ctx: OperationContext, agentId: string): Promise<AgentView | null> {
   try {
-    const view = (await ctx.runtime.read(address("agent", agentId))).view as unknown as AgentContext & {
-      readonly status: string;
-    };
-    return away.has(view.status) ? view.heartbeatAt : undefined;
+    return (await ctx.runtime.read(address("agent", agentId))).view as unknown as AgentView;
   } catch (error) {
     if (error instanceof TroupeError && (error.code === "not_found" || error.code === "invalid_input")) return null;
     throw error;
   }
+}
+
+/** Throws `agent_unavailable` (details: agent_id, last_seen, retry_after) for an agent that is away or unknown. */
+export async function requireReachable(ctx: OperationContext, agentId: string): Promise<AgentView> {
+  const view = await agentView(ctx, agentId);
+  if (view !== null && !away.has(view.status)) return view;
+  throw new TroupeError("agent_unavailable", `The agent ${agentId} is not available`, {
+    agent_id: agentId,
+    last_seen: view === null ? null : rfc3339(view.heartbeatAt),
+    retry_after: retryAfterS,
+  });
 }

@@ -4,9 +4,11 @@
  * only say when to look.
  */
 import { type FeedEvent, type Runtime, subjectToken } from "../actors/client.ts";
-import type { Address } from "../machines/address.ts";
+import { address } from "../machines/address.ts";
 import type { Json } from "../machines/effects.ts";
 import { requestType } from "../machines/request/machine.ts";
+import { readAfterEvent } from "./after-event.ts";
+import type { GatewayClock } from "./config.ts";
 import type { Hub } from "./hub.ts";
 
 export interface Waiting {
@@ -35,6 +37,7 @@ export async function pendingFor(runtime: Runtime, agentId: string, limit: numbe
 export interface InboxOptions {
   readonly runtime: Runtime;
   readonly hub: Hub;
+  readonly clock: GatewayClock;
   readonly agentId: string;
   /** A request that waits for this agent. */
   onRequest(request: Waiting): void;
@@ -43,12 +46,13 @@ export interface InboxOptions {
   onError(error: unknown): void;
 }
 
+const statusOf = (view: Json): string => (view as unknown as { status: string }).status;
+
 /** Follows until it is stopped. Resolves when nothing that comes from now on is missed. */
 export async function followInbox(options: InboxOptions): Promise<{ stop(): void }> {
   const { runtime, hub, agentId, onError } = options;
   const given = new Set<string>();
   let stopped = false;
-  const read = (key: string): Promise<{ readonly view: Json }> => runtime.read({ type: requestType, key } as Address);
   const give = (request: Waiting): void => {
     if (stopped || given.has(request.id)) return;
     given.add(request.id);
@@ -56,14 +60,16 @@ export async function followInbox(options: InboxOptions): Promise<{ stop(): void
   };
   const look = (event: FeedEvent): void => {
     if (stopped) return;
+    const at = address(requestType, event.key);
     if (event.name === "requested") {
-      if (event.data.target === agentId) read(event.key).then(({ view }) => give({ id: event.key, view }), onError);
+      if (event.data.target !== agentId) return;
+      readAfterEvent(options, at).then((view) => give({ id: event.key, view }), onError);
       return;
     }
     given.delete(event.key);
     if (event.data.source !== agentId) return;
-    read(event.key).then(({ view }) => {
-      if (!stopped) options.onEnded({ id: event.key, view, status: (view as unknown as { status: string }).status });
+    readAfterEvent(options, at, (view) => statusOf(view) === event.name).then((view) => {
+      if (!stopped) options.onEnded({ id: event.key, view, status: statusOf(view) });
     }, onError);
   };
   const leaves = [

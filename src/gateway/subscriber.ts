@@ -173,7 +173,8 @@ export class TopicSubscription {
       return this.read(oldest, first);
     }
     if (first) {
-      this.stop();
+      this.mode = "stopped";
+      this.unfollow();
       throw error;
     }
     if (known !== undefined && !known.kind.retryable) {

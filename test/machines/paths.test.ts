@@ -1,10 +1,17 @@
 /** Every state of every chart is reached: a breadth-first walk that steps as the runtime does. */
 import { describe, expect, it } from "vitest";
 import { agentDefinition } from "../../src/machines/agent/definition.ts";
+import { deliveryDefinition } from "../../src/machines/callback/delivery.ts";
+import { callbackDefinition } from "../../src/machines/callback/machine.ts";
+import { conflictDefinition } from "../../src/machines/conflict/machine.ts";
 import type { ActorDefinition } from "../../src/machines/definition.ts";
 import type { Command } from "../../src/machines/effects.ts";
+import { topicDefinition } from "../../src/machines/publication/topic.ts";
+import { requestDefinition } from "../../src/machines/request/machine.ts";
 import { runDefinition } from "../../src/machines/run/definition.ts";
+import { subscriptionDefinition } from "../../src/machines/subscription/machine.ts";
 import { taskDefinition } from "../../src/machines/task/machine.ts";
+import { templateDefinition } from "../../src/machines/task-template/machine.ts";
 import { workflowDefinition, workflowVersionDefinition } from "../../src/machines/workflow/machine.ts";
 import { absent, type State, step } from "./driver.ts";
 import { createRun, sha256, workflow } from "./workflows.ts";
@@ -149,5 +156,37 @@ describe("every state is reached", () => {
     expect([...explore(workflowVersionDefinition, "w~1.0.0", [keep], 2).keys()].sort()).toEqual(
       chartStates(workflowVersionDefinition),
     );
+  });
+
+  it("of what agents say to each other", () => {
+    const request = {
+      type: "request.create",
+      ...{ source: "a", target: "b", requestType: "t", data: 1, timeoutMs: 5, owner: "k" },
+    };
+    const respond = { type: "request.respond", responseId: "r", status: "success", data: 1, errors: [], by: "b" };
+    const report = (attempt: number, ok: boolean, permanent = false) => ({
+      type: "delivery.report",
+      ...{ attempt, ok, permanent },
+    });
+    const open = { type: "subscription.open", owner: "k", topics: ["a"], filters: {}, position: "c" };
+    const conflict = { type: "conflict.report", conflictType: "x", description: "", severity: "low", reportedBy: "k" };
+    const cases: [ActorDefinition, Command[]][] = [
+      [requestDefinition, [request, respond, { type: "request.time_out" }, { type: "request.cancel" }]],
+      [
+        deliveryDefinition,
+        [
+          { type: "delivery.begin", url: "u", payload: 1, owner: "k" },
+          ...[report(1, true), report(1, false), report(1, false, true)],
+          { type: "xstate.after.pause.delivery.pausing" },
+        ],
+      ],
+      [callbackDefinition, [{ type: "callback.receive", id: "1", data: 1, by: "a" }]],
+      [topicDefinition, [{ type: "topic.publish", id: "1", keyed: false, data: 1, attributes: {}, source: "a" }]],
+      [subscriptionDefinition, [open, { type: "subscription.close" }]],
+      [conflictDefinition, [conflict, { type: "conflict.resolve", strategy: "manual", losers: [], by: "k" }]],
+      [templateDefinition, [{ type: "template.put", schema: {}, hash: "1" }]],
+    ];
+    for (const [definition, commands] of cases)
+      expect([...explore(definition, "k", commands, 3).keys()].sort()).toEqual(chartStates(definition));
   });
 });

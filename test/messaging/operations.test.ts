@@ -405,6 +405,27 @@ describe("conflicts", () => {
     for (const id of ids) await on.send("DELETE", `/v1/tasks/${id}`);
   });
 
+  it("are found when a second agent updates a task: refused, and told once", async () => {
+    const [mine, other] = [await agent(), await agent()];
+    const id = fresh("task");
+    await real.runtime.ask(address("task", id), {
+      type: "task.create",
+      taskType: "nobody",
+      input: 1,
+      assignedAgent: mine,
+    });
+    ok(await on.send("PATCH", `/v1/tasks/${id}`, { status: "running", agent_id: mine }));
+    for (let i = 0; i < 2; i++)
+      expect(
+        (await on.send("PATCH", `/v1/tasks/${id}`, { status: "running", agent_id: other, progress: 0.5 })).status,
+      ).toBe(403);
+    const found = ok(await on.get(`/v1/conflicts?task_id=${id}`)).data;
+    expect(found).toMatchObject([
+      { conflict_type: "concurrent_update", agent_id: other, task_id: id, reported_by: "runtime", status: "open" },
+    ]);
+    await on.send("DELETE", `/v1/tasks/${id}`);
+  });
+
   it("say what is wrong", async () => {
     const made = ok(await post("/v1/conflicts", body));
     for (const bad of [{ strategy: "dice" }, { strategy: "priority", winner: "x" }, { winner: "stranger" }])

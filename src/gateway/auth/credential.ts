@@ -48,7 +48,7 @@ export const agentScopes: readonly string[] = [
   "subscriptions:*",
   "conflicts:read",
   "conflicts:write",
-  "callbacks:read",
+  "callbacks:*",
   "templates:read",
   "artifacts:read",
 ];

@@ -7,7 +7,7 @@ import { address } from "../../machines/address.ts";
 import { type ConflictContext, conflictPartiesMax, conflictType } from "../../machines/conflict/machine.ts";
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
-import { requireAgent } from "../auth/credential.ts";
+import { requireOwnAgent } from "../agents/own.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { rfc3339 } from "../dialects/002/map.ts";
 import { pageOf } from "../dialects/002/schema.ts";
@@ -91,7 +91,7 @@ const reportInput = z.strictObject({
 });
 
 async function report(ctx: OperationContext, input: z.output<typeof reportInput>) {
-  if (input.agent_id !== undefined && ctx.credential.agentId !== undefined) requireAgent(ctx, input.agent_id);
+  if (input.agent_id !== undefined && ctx.credential.agentId !== undefined) await requireOwnAgent(ctx, input.agent_id);
   const key = madeId(ctx, "conflict", "conflicts.report");
   const metadata = await ctx.runtime.values.offload(key, (input.metadata ?? {}) as Json);
   const command = {

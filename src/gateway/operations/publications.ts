@@ -6,7 +6,7 @@ import { address } from "../../machines/address.ts";
 import type { Json } from "../../machines/effects.ts";
 import { holdsRef } from "../../machines/json.ts";
 import { topicSchema, topicType } from "../../machines/publication/topic.ts";
-import { requireAgent } from "../auth/credential.ts";
+import { requireOwnAgent } from "../agents/own.ts";
 import { invalid } from "../errors.ts";
 import { defineOperation, freeJson, freeObject, type OperationContext } from "../operation.ts";
 import { scalars } from "../topics.ts";
@@ -29,7 +29,7 @@ const publishInput = z.strictObject({
 async function publish(ctx: OperationContext, input: z.output<typeof publishInput>) {
   const { credential, runtime } = ctx;
   const source = input.source ?? credential.agentId ?? credential.name;
-  if (input.source !== undefined && input.source !== credential.name) requireAgent(ctx, input.source);
+  if (input.source !== undefined && input.source !== credential.name) await requireOwnAgent(ctx, input.source);
   const attributes = input.attributes ?? {};
   const names = Object.keys(attributes);
   const bad = names.find(

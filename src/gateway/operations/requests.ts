@@ -13,14 +13,16 @@ import {
   requestTimeoutMsMax,
   requestType,
 } from "../../machines/request/machine.ts";
-import { isOperator, requireAgent } from "../auth/credential.ts";
+import { requireOwnAgent } from "../agents/own.ts";
+import { isOperator } from "../auth/credential.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { rfc3339 } from "../dialects/002/map.ts";
 import { pageOf } from "../dialects/002/schema.ts";
 import { invalid } from "../errors.ts";
+import { passToHosted } from "../hosted-request.ts";
 import { hashJson } from "../json.ts";
 import { defineOperation, freeJson, type OperationContext, pageFields } from "../operation.ts";
-import { requireReachable } from "../reachable.ts";
+import { agentView, requireReachable } from "../reachable.ts";
 import { pendingFor, requestSubjects } from "../request-inbox.ts";
 import { waitFor } from "../wait.ts";
 import { checkTemplateOf } from "./templates.ts";
@@ -141,7 +143,7 @@ async function create(ctx: OperationContext, input: CreateInput) {
   const { credential, limits } = ctx;
   const source = input.source ?? credential.agentId ?? credential.name;
   if (input.source !== undefined || credential.agentId !== undefined) {
-    if (source !== credential.name || credential.agentId !== undefined) requireAgent(ctx, source);
+    if (source !== credential.name || credential.agentId !== undefined) await requireOwnAgent(ctx, source);
   }
   const waits = input.wait ?? input.callback_url === undefined;
   if (waits && input.timeout_ms > waitMsMax)
@@ -149,7 +151,8 @@ async function create(ctx: OperationContext, input: CreateInput) {
   const callback = input.callback_url === undefined ? undefined : callbackOf(input.callback_url);
   await checkTemplateOf(ctx, input.data);
   const key = input.request_id === undefined ? madeId(ctx, "req", "requests.create") : newKey(input.request_id);
-  if (callback === undefined) await requireReachable(ctx, input.target);
+  const target =
+    callback === undefined ? await requireReachable(ctx, input.target) : await agentView(ctx, input.target);
   const { wait: _, ...hashed } = input;
   const command = {
     type: "request.create",
@@ -164,6 +167,7 @@ async function create(ctx: OperationContext, input: CreateInput) {
     ...(callback !== undefined && { callback }),
   };
   const made = await ctx.runtime.ask(address(requestType, key), command, { timeoutMs: limits.askTimeoutMs });
+  if ((made.reply as { created?: boolean }).created === true) passToHosted(ctx, key, target, made.view);
   if (!waits) return shown(ctx, key, made.view);
   const { value } = await waitFor(ctx, {
     root: key,
@@ -194,10 +198,28 @@ function newKey(given: string): string {
 async function readMine(ctx: OperationContext, requestId: string): Promise<RequestView> {
   const at = address(requestType, requireId("request", requestId));
   const view = (await ctx.runtime.read(at).catch(named("request", requestId))).view as unknown as RequestView;
-  const { credential } = ctx;
-  const side = credential.agentId !== undefined && [view.source, view.target].includes(credential.agentId);
-  if (side || view.owner === credential.id || isOperator(credential)) return view;
+  if (view.owner === ctx.credential.id || isOperator(ctx.credential)) return view;
+  for (const side of [view.target, view.source]) if (await isOwnAgent(ctx, side)) return view;
   throw absent("request", requestId);
+}
+
+/** Who is no operator lists what one of their agents is a side of. */
+async function requireOneSide(
+  ctx: OperationContext,
+  sides: { source?: string | undefined; target?: string | undefined },
+) {
+  for (const side of [sides.source, sides.target]) if (side !== undefined && (await isOwnAgent(ctx, side))) return;
+  throw new TroupeError("forbidden", "Name an agent of your own as source or target", { scope: "agents:operate" });
+}
+
+async function isOwnAgent(ctx: OperationContext, agentId: string): Promise<boolean> {
+  try {
+    await requireOwnAgent(ctx, agentId);
+    return true;
+  } catch (error) {
+    if (error instanceof TroupeError && (error.code === "forbidden" || error.code === "not_found")) return false;
+    throw error;
+  }
 }
 
 const respondInput = z.strictObject({
@@ -210,7 +232,7 @@ const respondInput = z.strictObject({
 
 async function respond(ctx: OperationContext, input: z.output<typeof respondInput>) {
   const view = await readMine(ctx, input.request_id);
-  requireAgent(ctx, view.target);
+  await requireOwnAgent(ctx, view.target);
   const { values } = ctx.runtime;
   const [data, errors] = await Promise.all([
     values.offload(input.request_id, (input.data ?? null) as Json),
@@ -275,9 +297,7 @@ export const requestOperations = [
     }),
     output: pageOf(request),
     async handle(ctx, { limit, cursor, ...fields }) {
-      const { credential } = ctx;
-      const own = credential.agentId !== undefined && [fields.source, fields.target].includes(credential.agentId);
-      if (!own && !isOperator(credential)) requireAgent(ctx, fields.target ?? fields.source ?? "*");
+      if (!isOperator(ctx.credential)) await requireOneSide(ctx, fields);
       const where = Object.fromEntries(
         Object.entries(fields).filter((entry): entry is [string, string] => entry[1] !== undefined),
       ) as Record<string, string>;
@@ -320,11 +340,11 @@ export const requestOperations = [
     }),
     output: z.object({ data: z.array(request) }),
     async handle(ctx, input) {
-      requireAgent(ctx, input.agent_id);
+      await requireOwnAgent(ctx, input.agent_id);
       const { value } = await waitFor(ctx, {
         subjects: requestSubjects(input.agent_id),
         forMs: input.wait_ms,
-        lookMs: 10_000,
+        lookMs: 2_000,
         read: () => pendingFor(ctx.runtime, input.agent_id, input.limit),
         isDone: (found) => found.length > 0,
       });
@@ -359,7 +379,7 @@ export const requestOperations = [
     output: request,
     async handle(ctx, input) {
       const view = await readMine(ctx, input.request_id);
-      if (view.owner !== ctx.credential.id) requireAgent(ctx, view.source);
+      if (view.owner !== ctx.credential.id) await requireOwnAgent(ctx, view.source);
       const command = { type: "request.cancel", ...(input.reason !== undefined && { reason: input.reason }) };
       const at = address(requestType, input.request_id);
       const answer = await ctx.runtime.ask(at, command, { timeoutMs: ctx.limits.askTimeoutMs });

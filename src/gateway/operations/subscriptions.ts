@@ -13,8 +13,9 @@ import {
   subscriptionTopicsMax,
   subscriptionType,
 } from "../../machines/subscription/machine.ts";
+import { requireOwnAgent } from "../agents/own.ts";
 import { checkFilters, type Filters } from "../attributes.ts";
-import { isOperator, requireAgent } from "../auth/credential.ts";
+import { isOperator } from "../auth/credential.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { rfc3339 } from "../dialects/002/map.ts";
 import { pageOf } from "../dialects/002/schema.ts";
@@ -100,7 +101,7 @@ type CreateInput = z.output<typeof createInput>;
 export async function openSubscription(ctx: OperationContext, input: CreateInput): Promise<{ id: string; view: Json }> {
   const { credential, runtime } = ctx;
   const agentId = input.agent_id ?? credential.agentId;
-  if (agentId !== undefined) requireAgent(ctx, agentId);
+  if (agentId !== undefined) await requireOwnAgent(ctx, agentId);
   for (const topic of input.topics) parseTopicPattern(topic);
   const filters = checkFilters(input.filters ?? {});
   const owner = agentId === undefined ? credential.id : `agent:${agentId}`;
@@ -150,10 +151,11 @@ export function subscriptionId(owner: string, topics: readonly string[], filters
 async function readMine(ctx: OperationContext, key: string): Promise<View> {
   const at = address(subscriptionType, requireId("subscription", key));
   const view = (await ctx.runtime.read(at).catch(named("subscription", key))).view as unknown as View;
-  const { credential } = ctx;
-  const mine = view.agentId === null ? view.owner === credential.id : view.agentId === credential.agentId;
-  if (view.status === "open" && (mine || isOperator(credential))) return view;
-  throw absent("subscription", key);
+  const gone = absent("subscription", key);
+  if (view.status !== "open") throw gone;
+  if (view.agentId !== null) await requireOwnAgent(ctx, view.agentId).catch(() => Promise.reject(gone));
+  else if (view.owner !== ctx.credential.id && !isOperator(ctx.credential)) throw gone;
+  return view;
 }
 
 const fetchInput = z.strictObject({
@@ -250,7 +252,7 @@ export const subscriptionOperations = [
     output: pageOf(subscription),
     async handle(ctx, input) {
       const agentId = input.agent_id ?? ctx.credential.agentId;
-      if (agentId !== undefined) requireAgent(ctx, agentId);
+      if (agentId !== undefined) await requireOwnAgent(ctx, agentId);
       const where =
         agentId !== undefined ? { agentId } : isOperator(ctx.credential) ? {} : { owner: ctx.credential.id };
       const page = await ctx.runtime.list({

@@ -7,6 +7,7 @@ import { address } from "../../machines/address.ts";
 import type { Json, JsonObject } from "../../machines/effects.ts";
 import { claim } from "../agents/claim.ts";
 import { requireOwnAgent } from "../agents/own.ts";
+import { noteContest } from "../contest.ts";
 import { defineOperation, freeJson, freeObject, type OperationContext } from "../operation.ts";
 import { type TaskView, task } from "./task-shape.ts";
 import { shownTask } from "./tasks.ts";
@@ -130,6 +131,6 @@ export const taskUpdateOperations = [
     example: { status: "running", progress: 0.45, output: { files_generated: 12 } },
     input: updateInput,
     output: task,
-    handle: update,
+    handle: (ctx, input) => update(ctx, input).catch((error) => noteContest(ctx, input.task_id, error)),
   }),
 ];

@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import pino from "pino";
+import { Grants } from "./actors/dispatch/grants.ts";
 import { AgentExecutor } from "./actors/executors/agent.ts";
 import { CallbackExecutor } from "./actors/executors/callback.ts";
 import { ResolveExecutor } from "./actors/executors/resolve.ts";
@@ -163,6 +164,11 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
     },
     hosted: () => executor?.stats() ?? [],
   });
+  const { node, runtime } = host;
+  const hosts = executor as AgentExecutor | undefined;
+  hosts?.reach(runtime, (boot) => node.membership.isLive(boot));
+  const grants =
+    hosts === undefined ? undefined : new Grants({ clock: bus.clock, logger: log, runtime, executor: hosts });
   const hosting = new Hosting({
     bus,
     runtime: host.runtime,
@@ -170,9 +176,11 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
     node: name,
     definitions: agents as never,
     stats: () => executor?.stats() ?? [],
+    granted: (type, task, attempt) => grants?.granted(type, task, attempt),
+    grants: (type) => grants?.tasks(type) ?? [],
+    withdrawn: (task) => grants?.withdrawn(task),
   });
   started.push({ what: "node", stop: () => host.stop(config.drainMs) });
-  executor?.reach(host.runtime);
   await registerWorkflows(host.runtime, bus, log);
   await hosting.start();
   started.push({ what: "agents", stop: () => hosting.stop() });

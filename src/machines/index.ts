@@ -10,6 +10,7 @@ import { deadLetterDefinition } from "./dead-letter/machine.ts";
 import type { ActorDefinition } from "./definition.ts";
 import { topicDefinition } from "./publication/topic.ts";
 import { requestDefinition } from "./request/machine.ts";
+import { resourceDefinition } from "./resource/machine.ts";
 import { runDefinition } from "./run/definition.ts";
 import { sharedStateDefinition } from "./shared-state/machine.ts";
 import { subscriptionDefinition } from "./subscription/machine.ts";
@@ -22,6 +23,7 @@ export const definitions: readonly ActorDefinition[] = [
   runDefinition,
   taskDefinition,
   agentDefinition,
+  resourceDefinition,
   workflowDefinition,
   workflowVersionDefinition,
   deadLetterDefinition,

@@ -9,7 +9,7 @@ import type { Runtime } from "../client.ts";
 import type { Logger } from "../limits.ts";
 import { type Offer, offerFrom } from "./remote.ts";
 
-/** How often the list is read while work waits; every sixth time when none does. */
+/** How often the list is read. */
 export const refreshMs = 10_000;
 /** Work that nobody known can do makes it look sooner, but not more often than this. */
 const lookMs = 1_000;
@@ -18,19 +18,22 @@ export interface DirectoryOptions {
   readonly runtime: Pick<Runtime, "live" | "list">;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** True while work waits. */
-  waiting(): boolean;
+  /** False when the process of that boot is known to be gone. */
+  isLive(boot: string): boolean;
+  /** The node that hosted this agent is gone: its actor is told, not waited for. */
+  lost(id: string, instance: string): void;
   /** An agent can take (or, with `free` 0, cannot take) work. */
   heard(id: string, offer: Offer): void;
   /** After a whole look: the agents that there are. */
   seen(ids: ReadonlySet<string>): void;
+  /** Reads with it what else there is. */
+  alongside(): Promise<void>;
 }
 
 export class Directory {
   readonly #options: DirectoryOptions;
   #live: { stop(): void } | undefined;
   #timer: TimerHandle | undefined;
-  #ticks = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #looking = false;
   #stopped = false;
@@ -68,13 +71,13 @@ export class Directory {
   #arm(): void {
     this.#timer = this.#options.clock.after(refreshMs, () => {
       if (this.#stopped) return;
-      if (this.#options.waiting() || this.#ticks++ % 6 === 5) this.look();
+      this.look();
       this.#arm();
     });
   }
 
   async #read(): Promise<void> {
-    const { runtime, logger, heard, seen } = this.#options;
+    const { runtime, logger, heard, seen, alongside } = this.#options;
     const ids = new Set<string>();
     try {
       let cursor: string | undefined;
@@ -83,11 +86,17 @@ export class Directory {
         const page = await runtime.list({ type: "agent", where, limit: 200, ...(cursor !== undefined && { cursor }) });
         for (const { address, view } of page.items) {
           ids.add(address.key);
-          heard(address.key, toOffer(view as unknown as AgentContext));
+          const context = view as unknown as AgentContext;
+          const { hosted, instance } = context;
+          if (hosted !== null && instance !== null && !this.#options.isLive(instance)) {
+            this.#options.lost(address.key, instance);
+          } else heard(address.key, toOffer(context));
         }
         cursor = page.nextCursor ?? undefined;
       } while (cursor !== undefined && !this.#stopped);
-      if (!this.#stopped) seen(ids);
+      if (this.#stopped) return;
+      seen(ids);
+      await alongside();
     } catch (error) {
       logger.debug({ err: error }, "the list of agents could not be read; it is read again later");
     }

@@ -3,14 +3,17 @@
  * Finding the next costs as many looks as a worker has kinds of waiting work, however much of it waits. Knows
  * neither what the work is nor how a worker is told.
  */
+import type { Amounts } from "../../machines/schema.ts";
 import { type Ticket, WaitingQueue } from "../executors/queue.ts";
 import { type Able, canDo, type Need, needKey } from "./need.ts";
 
 export interface Worker extends Able {
   /** Attempts that it can take now, as far as known. */
   readonly free: number;
-  /** Whether it has room for what the work holds, beside a free slot. */
+  /** Whether it has room for what the work holds of its own, beside a free slot. */
   hasRoom(need: Need): boolean;
+  /** A unit that it declares is its own business; others come from resources. */
+  declares(unit: string): boolean;
   /** Of several that could, the one with the lowest load begins. */
   load(): number;
   /** 0: here; 1: an agent from outside; 2: hosted by another node, which comes to it only where nobody else can. */
@@ -39,7 +42,13 @@ export class Pools<J extends Waiter, W extends Worker> {
   readonly #pools = new Map<string, Pool<J, W>>();
   readonly #workers = new Map<string, W>();
   readonly #of = new Map<W, Set<Pool<J, W>>>();
+  readonly #supplied: (amounts: Amounts) => boolean;
   #order = 0;
+
+  /** `supplied`: whether resources have room for amounts that a worker does not declare. */
+  constructor(supplied: (amounts: Amounts) => boolean = () => false) {
+    this.#supplied = supplied;
+  }
 
   get waiting(): number {
     let sum = 0;
@@ -80,7 +89,7 @@ export class Pools<J extends Waiter, W extends Worker> {
     if (pool.queue.size > 0) return undefined;
     let best: W | undefined;
     for (const worker of this.#serving(pool)) {
-      if (worker.free <= 0 || !worker.hasRoom(waiter.need) || this.#isBespoken(worker)) continue;
+      if (worker.free <= 0 || !this.#hasRoom(worker, waiter.need) || this.#isBespoken(worker)) continue;
       if (best === undefined || worker.distance < best.distance) best = worker;
       else if (worker.distance === best.distance && worker.load() < best.load()) best = worker;
     }
@@ -109,7 +118,7 @@ export class Pools<J extends Waiter, W extends Worker> {
     let first = { priority: 0, order: 0 };
     for (const pool of this.#of.get(worker) ?? []) {
       const head = pool.queue.peek();
-      if (head === undefined || !this.#serves(pool, worker) || !worker.hasRoom(pool.need)) continue;
+      if (head === undefined || !this.#serves(pool, worker) || !this.#hasRoom(worker, pool.need)) continue;
       const sooner = head.priority > first.priority || (head.priority === first.priority && head.order < first.order);
       if (best !== undefined && !sooner) continue;
       best = pool;
@@ -136,6 +145,13 @@ export class Pools<J extends Waiter, W extends Worker> {
       this.#bound();
     }
     return pool;
+  }
+
+  #hasRoom(worker: W, need: Need): boolean {
+    if (need.amounts === undefined) return true;
+    if (!worker.hasRoom(need)) return false;
+    const others = foreignAmounts(worker, need.amounts);
+    return others === undefined || this.#supplied(others);
   }
 
   /** A worker of this process takes what waits in its next turn: nobody steps in before that. */
@@ -173,6 +189,12 @@ export class Pools<J extends Waiter, W extends Worker> {
     if (this.#pools.size <= poolsKeptMax * 2) return;
     for (const pool of [...this.#pools.values()]) this.#tidy(pool);
   }
+}
+
+/** What of the amounts the worker does not declare; undefined: nothing. */
+export function foreignAmounts(worker: Worker, amounts: Amounts): Amounts | undefined {
+  const foreign = Object.entries(amounts).filter(([unit]) => !worker.declares(unit));
+  return foreign.length === 0 ? undefined : Object.fromEntries(foreign);
 }
 
 /** Queues that stay though nobody waits in them. */

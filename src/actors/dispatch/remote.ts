@@ -56,12 +56,17 @@ export class Remote implements Worker {
     return true;
   }
 
+  /** One more offer is under way, or one less. */
+  keep(by: 1 | -1): void {
+    this.asked += by;
+    this.free = Math.max(0, this.free - by);
+  }
+
   hasRoom({ amounts }: Need): boolean {
     if (amounts === undefined) return true;
     return Object.entries(amounts).every(([unit, amount]) => !this.declares(unit) || amount <= (this.#room[unit] ?? 0));
   }
 
-  /** A unit that it declares is its own business; others come from resources. */
   declares(unit: string): boolean {
     return Object.hasOwn(this.#capacity, unit);
   }

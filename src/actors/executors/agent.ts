@@ -7,13 +7,15 @@
  * that goes on, whatever the task thinks of it.
  */
 import { type Address, formatAddress } from "../../machines/address.ts";
+import type { Amounts } from "../../machines/schema.ts";
 import type { AgentDefinition } from "../agent.ts";
 import type { RuntimeStatus } from "../client.ts";
 import { Directory, type DirectoryOptions } from "../dispatch/directory.ts";
 import { needName, needOf } from "../dispatch/need.ts";
 import { offer } from "../dispatch/offers.ts";
-import { type Place, Pools, type Waiter } from "../dispatch/pools.ts";
+import { foreignAmounts, type Place, Pools, type Waiter } from "../dispatch/pools.ts";
 import { type Offer, Remote } from "../dispatch/remote.ts";
+import { Resources } from "../dispatch/resources.ts";
 import type { Executor, Work } from "../work.ts";
 import { failedOutcome, runAttempt, type TaskFacts } from "./attempt.ts";
 import { Host } from "./local.ts";
@@ -45,7 +47,8 @@ export class WorkAborted extends Error {
 export class AgentExecutor implements Executor {
   readonly kind = "agent";
   readonly #port: ExecutorPort;
-  readonly #pools = new Pools<Job, Host | Remote>();
+  readonly #resources: Resources;
+  readonly #pools: Pools<Job, Host | Remote>;
   readonly #hosts = new Map<string, Host>();
   readonly #jobs = new Map<string, Job>();
   #directory: Directory | undefined;
@@ -54,18 +57,26 @@ export class AgentExecutor implements Executor {
 
   constructor(port: ExecutorPort) {
     this.#port = port;
+    this.#resources = new Resources(port);
+    this.#pools = new Pools((amounts) => this.#resources.fits(amounts));
   }
 
-  /** From now on agents elsewhere get work too. */
-  reach(runtime: DirectoryOptions["runtime"]): void {
+  /** From now on agents elsewhere get work too, and resources are found. */
+  reach(runtime: DirectoryOptions["runtime"], isLive: (boot: string) => boolean = () => true): void {
     const { clock, logger } = this.#port;
+    this.#resources.start(runtime, () => this.#fillHolding());
     this.#directory = new Directory({
       runtime,
       clock,
       logger,
-      waiting: () => this.#pools.waiting > 0,
+      isLive,
+      lost: (id, instance) => this.#lost(id, instance),
       heard: (id, offer) => this.#heard(id, offer),
       seen: (ids) => this.#seen(ids),
+      alongside: async () => {
+        await this.#resources.refresh(runtime);
+        this.#fillHolding();
+      },
     });
     this.#directory.start();
   }
@@ -114,6 +125,7 @@ export class AgentExecutor implements Executor {
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     this.#directory?.stop();
+    this.#resources.stop();
     for (const job of [...this.#jobs.values()]) if (job.reporter === undefined) this.#forget(job);
     if (this.#jobs.size === 0) return;
     const idle = new Promise<void>((resolve) => {
@@ -148,12 +160,55 @@ export class AgentExecutor implements Executor {
   #wait(job: Job): void {
     job.place = this.#pools.push(job);
     if (job.place.pool.workers.size === 0) this.#directory?.look();
+    const { amounts } = job.need;
+    if (amounts === undefined) return;
+    this.#resources.contend(job.work.address, job.priority, amounts);
+    this.#directory?.look();
   }
 
   /** `order`: its age, should it have to wait again. */
   #give(worker: Host | Remote, job: Job, order: number): void {
-    if (worker instanceof Host) this.#run(worker, job);
+    const amounts = job.need.amounts === undefined ? undefined : foreignAmounts(worker, job.need.amounts);
+    if (amounts !== undefined) void this.#reserve(worker, job, order, amounts);
+    else if (worker instanceof Host) this.#run(worker, job);
     else void this.#offer(worker, job, order);
+  }
+
+  /** Resources first, then the slot: whatever fails, what was got goes back. */
+  async #reserve(worker: Host | Remote, job: Job, order: number, amounts: Amounts): Promise<void> {
+    const { address } = job.work;
+    keep(worker, 1);
+    const held = await this.#resources.reserve(address, attemptOf(job.work), amounts);
+    keep(worker, -1);
+    // Gone meanwhile: its task gives back what it was told of, and what it will be told of.
+    if (!this.#isOpen(job)) return;
+    if (held === undefined) this.#again(job, order);
+    else if (worker instanceof Host) this.#run(worker, job);
+    else if (!(await this.#offer(worker, job, order))) {
+      await this.#resources.release(address, attemptOf(job.work), held);
+    }
+  }
+
+  #isOpen(job: Job): boolean {
+    return this.#jobs.get(job.key) === job && job.reporter === undefined && !this.#draining;
+  }
+
+  /** It could not be given after all: back to its place, and to whoever else is free. */
+  #again(job: Job, order: number): void {
+    if (!this.#isOpen(job)) return;
+    job.place = this.#pools.unshift(job, order);
+    const { amounts } = job.need;
+    if (amounts !== undefined) this.#resources.contend(job.work.address, job.priority, amounts);
+    for (const other of [...job.place.pool.workers]) this.#fill(other);
+    this.#directory?.look();
+  }
+
+  /** Resources have become free: those who wait for some of them. */
+  #fillHolding(): void {
+    for (const pool of [...this.#pools.pools()]) {
+      if (pool.need.amounts === undefined || pool.queue.size === 0) continue;
+      for (const worker of [...pool.workers]) this.#fill(worker);
+    }
   }
 
   /** As much of what waits as the worker can take. */
@@ -166,28 +221,20 @@ export class AgentExecutor implements Executor {
     }
   }
 
-  async #offer(worker: Remote, job: Job, order: number): Promise<void> {
-    worker.free--;
-    worker.asked++;
+  /** True when the agent's actor has granted a slot. */
+  async #offer(worker: Remote, job: Job, order: number): Promise<boolean> {
+    keep(worker, 1);
     const answer = await offer(this.#port, worker.id, job.work.address, attemptOf(job.work), job.need);
-    worker.asked--;
+    keep(worker, -1);
     if (answer.kind === "granted") worker.free = Math.max(0, answer.free - worker.asked);
     else if (answer.kind === "full") worker.free = 0;
     else if (answer.kind === "away") this.#pools.remove(worker);
-    if (this.#jobs.get(job.key) !== job || job.reporter !== undefined) return;
-    if (answer.kind === "granted") {
-      // The task hears of it by mail, and settles the work here; until then it is kept as waiting.
-      job.grantedAt = this.#port.clock.monotonic();
-      return;
-    }
-    const again = (): void => {
-      if (this.#jobs.get(job.key) !== job || this.#draining) return;
-      job.place = this.#pools.unshift(job, order);
-      for (const other of [...job.place.pool.workers]) this.#fill(other);
-      this.#directory?.look();
-    };
-    if (answer.kind === "unknown") this.#port.clock.after(offerPauseMs, again);
-    else again();
+    // The task hears of a grant by mail, and settles the work here; until then it is kept as waiting.
+    if (answer.kind === "granted") job.grantedAt = this.#port.clock.monotonic();
+    else if (answer.kind === "unknown") this.#port.clock.after(offerPauseMs, () => this.#again(job, order));
+    // Not in this turn: what it holds of resources goes back first.
+    else this.#port.clock.after(0, () => this.#again(job, order));
+    return answer.kind === "granted";
   }
 
   #heard(id: string, offer: Offer): void {
@@ -201,6 +248,14 @@ export class AgentExecutor implements Executor {
     const remote = new Remote(id, offer);
     this.#pools.add(remote);
     this.#fill(remote);
+  }
+
+  #lost(id: string, instance: string): void {
+    const worker = this.#pools.worker(id);
+    if (worker instanceof Remote) this.#pools.remove(worker);
+    this.#port.ask({ type: "agent", key: id }, { type: "agent.lose", instance }).catch((error: unknown) => {
+      this.#port.logger.debug({ agent: id, err: error }, "the actor of an agent whose node is gone was not reached");
+    });
   }
 
   /** Agents that are not in the list have gone; grants whose settling was never heard of are over. */
@@ -270,6 +325,12 @@ export class AgentExecutor implements Executor {
 const offerPauseMs = 500;
 /** A granted job that was never settled here is forgotten after so long: its task answers for itself. */
 const grantKeptMs = 60_000;
+
+/** A slot kept while its actor, or resources, are asked. */
+function keep(worker: Host | Remote, by: 1 | -1): void {
+  if (worker instanceof Host) worker.kept += by;
+  else worker.keep(by);
+}
 
 function add(counts: Map<string, number>, name: string, n: number): void {
   counts.set(name, (counts.get(name) ?? 0) + n);

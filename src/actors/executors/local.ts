@@ -15,6 +15,8 @@ export class Host implements Worker {
   readonly concurrency: number;
   readonly distance = 0;
   running = 0;
+  /** Slots kept for work whose resources are being reserved. */
+  kept = 0;
 
   constructor(id: string, definition: Definition) {
     this.id = id;
@@ -25,7 +27,7 @@ export class Host implements Worker {
   }
 
   get free(): number {
-    return this.concurrency - this.running;
+    return this.concurrency - this.running - this.kept;
   }
 
   load(): number {
@@ -35,5 +37,9 @@ export class Host implements Worker {
   /** What its work holds comes from resources. */
   hasRoom(): boolean {
     return true;
+  }
+
+  declares(): boolean {
+    return false;
   }
 }

@@ -14,6 +14,7 @@ import { deadLetterOperations } from "./dead-letters.ts";
 import { metricsOperations } from "./metrics.ts";
 import { publicationOperations } from "./publications.ts";
 import { requestOperations } from "./requests.ts";
+import { resourceOperations } from "./resources.ts";
 import { runEventOperations } from "./run-events.ts";
 import { runOperations } from "./runs.ts";
 import { sharedStateOperations } from "./shared-state.ts";
@@ -36,6 +37,7 @@ export const coreOperations: readonly Operation[] = [
   ...taskUpdateOperations,
   ...agentOperations,
   ...agentWorkOperations,
+  ...resourceOperations,
   ...deadLetterOperations,
   ...sharedStateOperations,
   ...requestOperations,

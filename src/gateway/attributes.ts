@@ -17,6 +17,7 @@ export type Filters = Readonly<Record<string, Json>>;
 const keptMax = 20_000;
 export const filtersMax = 32;
 const filterValuesMax = 64;
+const filterCharsMax = 256;
 
 /** Throws `invalid_input` unless each filter is text, a number, a boolean, or a list of them. */
 export function checkFilters(filters: unknown): Filters {
@@ -28,6 +29,8 @@ export function checkFilters(filters: unknown): Filters {
   for (const [name, wanted] of entries) {
     const list: readonly unknown[] = Array.isArray(wanted) ? wanted : [wanted];
     if (list.length > filterValuesMax) throw bad(`filters.${name}`, `at most ${filterValuesMax} values`);
+    if (name.length > filterCharsMax || list.some((v) => typeof v === "string" && v.length > filterCharsMax))
+      throw bad("filters", `names and values have at most ${filterCharsMax} characters`);
     if (!list.every((v) => ["string", "number", "boolean"].includes(typeof v)))
       throw bad(`filters.${name}`, "must be text, a number, a boolean or a list of them");
   }

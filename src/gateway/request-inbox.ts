@@ -17,21 +17,27 @@ export interface Waiting {
   readonly view: Json;
 }
 
-const listMax = 200;
+const pageMax = 200;
+/** What waits beyond this is given when some of it is answered and the agent connects again. */
+const pagesMax = 20;
 
 /** Subjects of the events that tell of new requests to an agent. */
 export function requestSubjects(agentId: string): string[] {
   return [`event.*.${requestType}.${subjectToken(agentId)}.*.requested`];
 }
 
-/** Oldest first, `limit` at most of the newest 200. */
+/** Oldest first, `limit` at most of the newest 4,000. */
 export async function pendingFor(runtime: Runtime, agentId: string, limit: number): Promise<Waiting[]> {
   const where = { target: agentId, status: "pending" };
-  const page = await runtime.list({ type: requestType, where, limit: listMax });
-  return page.items
-    .map(({ address, view }) => ({ id: address.key, view }))
-    .reverse()
-    .slice(0, limit);
+  const found: Waiting[] = [];
+  let cursor: string | null = null;
+  for (let pages = 0; pages < pagesMax; pages++) {
+    const page = await runtime.list({ type: requestType, where, limit: pageMax, ...(cursor !== null && { cursor }) });
+    found.push(...page.items.map(({ address: at, view }) => ({ id: at.key, view })));
+    cursor = page.nextCursor;
+    if (cursor === null) break;
+  }
+  return found.reverse().slice(0, limit);
 }
 
 export interface InboxOptions {
@@ -83,7 +89,7 @@ export async function followInbox(options: InboxOptions): Promise<{ stop(): void
     for (const leave of leaves) leave();
   };
   try {
-    for (const request of await pendingFor(runtime, agentId, listMax)) give(request);
+    for (const request of await pendingFor(runtime, agentId, pageMax * pagesMax)) give(request);
   } catch (error) {
     stop();
     throw error;

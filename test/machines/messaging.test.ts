@@ -135,6 +135,14 @@ describe("a mailbox for callbacks", () => {
     expect((s.context.calls as { id: string }[]).map(({ id }) => id)).toHaveLength(callsKeptMax);
     expect((s.context.calls as { id: string }[]).at(-1)?.id).toBe("last");
   });
+
+  it("keeps what one commit can hold", () => {
+    const large = (id: string): Command => ({ ...call(id), data: "x".repeat(60_000) });
+    const s = grown(large("1"), large("2"), large("3")).when(large("4"));
+    expect((s.context.calls as { id: string }[]).map(({ id }) => id)).toEqual(["3", "4"]);
+    const huge = grown(large("1")).when({ ...call("2"), data: "x".repeat(200_000) });
+    expect((huge.context.calls as { id: string }[]).map(({ id }) => id)).toEqual(["2"]);
+  });
 });
 
 describe("a callback's delivery", () => {

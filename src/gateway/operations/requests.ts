@@ -6,6 +6,7 @@ import { z } from "zod";
 import { address } from "../../machines/address.ts";
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
+import { isLarger } from "../../machines/json.ts";
 import {
   type Callback,
   type RequestContext,
@@ -33,6 +34,7 @@ const time = z.string().meta({ format: "date-time" });
 /** A caller that waits holds its connection so long at most. */
 const waitMsMax = 600_000;
 const timeoutMsDefault = 30_000;
+const errorsBytesMax = 32_768;
 
 export const request = z
   .object({
@@ -233,17 +235,14 @@ const respondInput = z.strictObject({
 async function respond(ctx: OperationContext, input: z.output<typeof respondInput>) {
   const view = await readMine(ctx, input.request_id);
   await requireOwnAgent(ctx, view.target);
-  const { values } = ctx.runtime;
-  const [data, errors] = await Promise.all([
-    values.offload(input.request_id, (input.data ?? null) as Json),
-    values.offload(input.request_id, input.errors as Json),
-  ]);
+  if (isLarger(input.errors as Json, errorsBytesMax))
+    throw new TroupeError("too_large", `Errors have at most ${errorsBytesMax} bytes; what is larger belongs into data`);
   const command = {
     type: "request.respond",
     responseId: input.response_id ?? madeId(ctx, "resp", "requests.respond"),
     status: input.status,
-    data,
-    errors,
+    data: await ctx.runtime.values.offload(input.request_id, (input.data ?? null) as Json),
+    errors: input.errors as Json,
     by: view.target,
   };
   const at = address(requestType, input.request_id);

@@ -6,12 +6,14 @@ import { assign, setup } from "xstate";
 import { z } from "zod";
 import type { ActorDefinition } from "../definition.ts";
 import { effects, emit, type Json, reply } from "../effects.ts";
+import { jsonSize } from "../json.ts";
 import type { WithMeta } from "../planned.ts";
 import { jsonSchema, keySchema } from "../schema.ts";
 
 export const callbackType = "callback";
-/** Calls that are kept; older ones leave. */
+/** Calls that are kept, and what they may weigh together (the last one stays in any case); older ones leave. */
 export const callsKeptMax = 32;
+const callsBytesMax = 131_072;
 
 export const callbackReceiveSchema = z.strictObject({
   type: z.literal("callback.receive"),
@@ -29,6 +31,19 @@ export interface CallbackContext {
 }
 
 type Event = WithMeta<CallbackReceive>;
+type Calls = CallbackContext["calls"];
+
+/** The newest that are within bounds. */
+function kept(calls: Calls): Calls {
+  let bytes = 0;
+  let first = calls.length;
+  while (first > 0 && calls.length - first < callsKeptMax) {
+    bytes += jsonSize(calls[first - 1]?.data ?? null);
+    if (bytes > callsBytesMax && first < calls.length) break;
+    first--;
+  }
+  return calls.slice(first);
+}
 
 const machine = setup({
   types: { context: {} as CallbackContext, events: {} as Event },
@@ -38,7 +53,7 @@ const machine = setup({
       const { id, by, data, meta } = event;
       const calls = [...(context.calls ?? []), { id, at: meta.now, by, data }];
       return {
-        calls: calls.slice(-callsKeptMax),
+        calls: kept(calls),
         count: (context.count ?? 0) + 1,
         createdAt: context.createdAt ?? meta.now,
       };

@@ -103,6 +103,7 @@ if (values.help || unknown.length > 0) {
 }
 
 async function main(): Promise<void> {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
   const at = new Date().toISOString();
   const machine = await machineFacts("always");
   process.stdout.write(

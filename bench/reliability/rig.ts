@@ -6,6 +6,7 @@ import { ownerOf, partitionOf } from "../../src/actors/placement.ts";
 import { idFromKey } from "../../src/gateway/idempotency.ts";
 import { type ClusterView, type Process, TestCluster } from "../../test/cluster/harness.ts";
 import { until } from "../../test/support/until.ts";
+import { atExit } from "../process.ts";
 
 export type PartitionView = ClusterView["partitions"][number];
 
@@ -49,10 +50,12 @@ export class Rig {
   readonly partitions: number;
   #keys = 0;
   #names = 0;
+  readonly #stayed: () => void;
 
   private constructor(cluster: TestCluster, partitions: number) {
     this.cluster = cluster;
     this.partitions = partitions;
+    this.#stayed = atExit(() => cluster.abandon());
   }
 
   /** `before`: what the store is given before the first node starts. */
@@ -75,7 +78,7 @@ export class Rig {
       await rig.settled();
       return rig;
     } catch (error) {
-      await rig.cluster.dispose();
+      await rig.dispose();
       throw error;
     }
   }
@@ -148,6 +151,7 @@ export class Rig {
   readonly credential = "local";
 
   async dispose(): Promise<void> {
+    this.#stayed();
     await this.cluster.dispose();
   }
 }

@@ -3,7 +3,7 @@
  * the tests start this; it owns the order of starting and stopping.
  */
 import type { Bus } from "../bus/bus.ts";
-import { loadCodec } from "../bus/codec.ts";
+import { FORMAT_VERSION, loadCodecWriting } from "../bus/codec.ts";
 import type { ActorDefinition } from "../machines/definition.ts";
 import { requireRestored } from "./backup/restore-mark.ts";
 import type { RuntimeStatus } from "./client.ts";
@@ -26,6 +26,8 @@ export interface HostOptions {
   /** Default `all`. */
   readonly role?: Role;
   readonly serverVersion?: string;
+  /** Newest format of journal and records that it reads. Default: this code's; tests of upgrades choose another. */
+  readonly format?: number;
   /** Makes the executors once the runtime can be asked; before partitions are taken. */
   executors?(runtime: TroupeRuntime, boot: string): readonly Executor[];
   hosted?(): RuntimeStatus["hosted"];
@@ -39,13 +41,14 @@ export interface Host {
 }
 
 export async function startHost(options: HostOptions): Promise<Host> {
-  const { bus, logger } = options;
-  const codec = await loadCodec();
+  const { bus, logger, format = FORMAT_VERSION } = options;
+  const codec = await loadCodecWriting(() => node.membership.written, format);
   await requireRestored(bus);
   const text = new TextEncoder();
-  const node = new Node({
+  const node: Node = new Node({
     bus,
     codec,
+    format,
     definitions: options.definitions,
     settings: options.settings,
     logger,

@@ -3,7 +3,7 @@
  * is gone when its entry stayed unchanged for a lease on this process's own monotonic clock, or at once when
  * nobody answers on its subject while our connection stands. Silence alone is not death.
  */
-import type { Bus } from "../bus/bus.ts";
+import { type Bus, BusError } from "../bus/bus.ts";
 import type { TimerHandle } from "../bus/clock.ts";
 import { pack, unpack } from "../bus/codec.ts";
 import type { Logger } from "./limits.ts";
@@ -13,6 +13,8 @@ export interface Member {
   readonly node: string;
   /** Newest format of journal and records that it can read. */
   readonly format: number;
+  /** Format that it writes, or is about to. Absent (an older version): its newest. */
+  readonly writes?: number;
   /** Absent (an older version): `all`. */
   readonly role?: Role;
   /** True once it hands over: no partition is placed on it any more. */
@@ -37,6 +39,8 @@ interface Observed {
 const probes = 3;
 const probeMs = 250;
 const probePauseMs = 15;
+/** A newer format is written only when all have read it for this many leases: an older node may be just restarting. */
+const riseLeases = 5;
 
 export class Membership {
   readonly #bus: Bus;
@@ -57,17 +61,24 @@ export class Membership {
   /** Set while our entry was found removed and the partitions are not yet claimed again. */
   #doubtful = false;
   #onRemoved: () => Promise<void> = async () => {};
+  #written: number;
+  /** Format that our entry in the registry says we write. */
+  #announced = 0;
+  /** Monotonic time since which all members read a newer format than is written. */
+  #newerSince: number | undefined;
 
   constructor(bus: Bus, own: Member, leaseMs: number, logger: Logger) {
     this.#bus = bus;
-    this.#own = own;
+    this.#own = { ...own, writes: own.format };
+    this.#written = own.format;
     this.#leaseMs = leaseMs;
     this.#logger = logger;
   }
 
   /**
    * Enters this node and looks at the others once. `onTick` is called after every look; `onRemoved` when
-   * others had removed this node as gone: what it owned may be another's by now.
+   * others had removed this node as gone: what it owned may be another's by now. Throws BusError when the
+   * others write a format that this node does not read.
    */
   async start(onTick: () => Promise<void>, onRemoved: () => Promise<void>): Promise<void> {
     this.#onRemoved = onRemoved;
@@ -76,8 +87,10 @@ export class Membership {
       if (!connected) this.#brokenAt = this.#bus.clock.monotonic();
     });
     await this.#bus.wire.flush();
+    await this.#adopt();
     await this.#beat();
     await this.look();
+    await this.#requireReadable();
     const tick = async () => {
       if (this.#stopped) return;
       await this.#beat().catch(() => {});
@@ -93,6 +106,11 @@ export class Membership {
   /** All that are thought to be alive, this node included. */
   get members(): Member[] {
     return [this.#own, ...[...this.#others.values()].map((o) => o.member)];
+  }
+
+  /** Format of journal and records that this node writes now: one that every member reads. */
+  get written(): number {
+    return this.#written;
   }
 
   /** Boots that partitions may be placed on. */
@@ -137,13 +155,15 @@ export class Membership {
 
   async #beat(): Promise<void> {
     const { registry, clock } = this.#bus;
-    const value = pack(this.#own);
+    const own = this.#own;
+    const value = pack(own);
     const at = clock.monotonic();
     const key = keyOf(this.#own.boot);
     const written =
       this.#revision === 0 ? await registry.create(key, value) : await registry.update(key, value, this.#revision);
     if (written.kind === "stored") {
       this.#revision = written.revision;
+      this.#announced = writesOf(own);
       if (this.#doubtful) await this.#onRemoved();
       this.#doubtful = false;
       this.#renewedAt = at;
@@ -191,6 +211,45 @@ export class Membership {
     }
     await Promise.all(doubtful.map((observed) => this.#examine(observed)));
     this.#seen = true;
+    this.#chooseFormat();
+  }
+
+  /** Before it enters itself a node takes over what the others write. */
+  async #adopt(): Promise<void> {
+    const entries = await this.#bus.registry.list("member");
+    const others = entries.map((entry) => writesOf(unpack(entry.value) as Member));
+    this.#write(Math.min(this.#own.format, ...others));
+  }
+
+  /** After it has entered itself: from now on the others see it, and do not go over to a newer format. */
+  async #requireReadable(): Promise<void> {
+    const ahead = [...this.#others.values()].find(({ member }) => writesOf(member) > this.#own.format);
+    if (ahead === undefined) return;
+    await this.stop();
+    const { node, boot } = ahead.member;
+    const what = `writes format ${writesOf(ahead.member)}; this Troupe reads up to ${this.#own.format}`;
+    throw new BusError("failed", `The member ${node} (${boot}) ${what}. Start a newer Troupe.`);
+  }
+
+  /**
+   * Down at once, when a member reads less. Up in two steps, so that a node that joins meanwhile is either seen
+   * or sees it: first the entry says so, and the next look that still finds only newer readers makes it true.
+   */
+  #chooseFormat(): void {
+    const now = this.#bus.clock.monotonic();
+    const readable = Math.min(...this.members.map((member) => member.format));
+    const wish = writesOf(this.#own);
+    if (readable <= wish) this.#newerSince = undefined;
+    else this.#newerSince ??= now;
+    if (readable < wish) this.#write(readable);
+    else if (readable === wish && this.#announced === wish) this.#written = wish;
+    else if (this.#newerSince !== undefined && now - this.#newerSince > riseLeases * this.#leaseMs)
+      this.#own = { ...this.#own, writes: readable };
+  }
+
+  #write(format: number): void {
+    this.#own = { ...this.#own, writes: format };
+    this.#written = format;
   }
 
   async #examine(observed: Observed): Promise<void> {
@@ -215,6 +274,10 @@ export class Membership {
     }
     return true;
   }
+}
+
+function writesOf(member: Member): number {
+  return member.writes ?? member.format;
 }
 
 function keyOf(boot: string): string {

@@ -4,7 +4,7 @@
  * them from both succeeding is the journal's expected sequence.
  */
 import type { Bus } from "../bus/bus.ts";
-import { type Codec, FORMAT_VERSION, pack, unpack } from "../bus/codec.ts";
+import { type Codec, pack, unpack } from "../bus/codec.ts";
 import type { RegistryEntry } from "../bus/registry.ts";
 import type { WireSubscription } from "../bus/wire.ts";
 import { type Address, rootOf } from "../machines/address.ts";
@@ -26,6 +26,8 @@ import type { Executor, Work } from "./work.ts";
 export interface NodeOptions {
   readonly bus: Bus;
   readonly codec: Codec;
+  /** Newest format that the codec reads. */
+  readonly format: number;
   readonly definitions: readonly ActorDefinition[];
   readonly settings: RuntimeSettings;
   readonly logger: Logger;
@@ -61,7 +63,7 @@ export class Node {
     this.boot = options.bus.random.id();
     this.knocks = new Knocks(options.bus.wire, options.bus.clock);
     this.#steppers = new Map(options.definitions.map((d) => [d.type, new Stepper(d)]));
-    const own = { boot: this.boot, node: options.name, format: FORMAT_VERSION, role: options.role ?? "all" };
+    const own = { boot: this.boot, node: options.name, format: options.format, role: options.role ?? "all" };
     this.membership = new Membership(options.bus, own, options.settings.leaseMs, options.logger);
   }
 

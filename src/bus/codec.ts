@@ -72,11 +72,6 @@ export function loadCodecWriting(written: () => number, readMax: number = FORMAT
   return makeCodec(written, readMax);
 }
 
-/** The newest format that every one of these members reads. */
-export function writtenFormat(members: readonly { readonly format: number }[]): number {
-  return members.reduce((lowest, { format }) => Math.min(lowest, format), FORMAT_VERSION);
-}
-
 /** A value as plain MessagePack, for messages that are not stored. `undefined` fields are left out. */
 export function pack(value: unknown): Uint8Array {
   return encodeShared(value).slice();

@@ -22,15 +22,18 @@ export function hostOver(
     replayBytes?: number;
     activeMax?: number;
     leaseMs?: number;
+    format?: number;
+    name?: string;
   } = {},
 ): Promise<Host> {
-  const { flushMs = 50, replayBytes = 1 << 20, activeMax = 1000, leaseMs = 2000 } = options;
+  const { flushMs = 50, replayBytes = 1 << 20, activeMax = 1000, leaseMs = 2000, name = "test" } = options;
   return startHost({
     bus,
     definitions: [counter],
     settings: { leaseMs, flushMs, replayBytes, activeMax },
     logger: quiet,
-    name: "test",
+    name,
+    ...(options.format === undefined ? {} : { format: options.format }),
     ...(options.executors === undefined ? {} : { executors: () => options.executors ?? [] }),
   });
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FORMAT_VERSION, loadCodec, loadCodecWriting, writtenFormat } from "../../src/bus/codec.ts";
+import { FORMAT_VERSION, loadCodec, loadCodecWriting } from "../../src/bus/codec.ts";
 
 test("all write what the oldest member reads, and change over when it has gone", async () => {
   const newer = FORMAT_VERSION + 1;
@@ -15,12 +15,6 @@ test("all write what the oldest member reads, and change over when it has gone",
   expect(next.open(after.bytes)).toMatchObject({ version: newer, value: { a: 1 } });
   expect(() => own.open(after.bytes)).toThrow(expect.objectContaining({ code: "newer_format" }));
   expect(after.checksum).not.toBe(before.checksum);
-});
-
-test("the written format is the lowest that members read, never over one's own", () => {
-  expect(writtenFormat([])).toBe(FORMAT_VERSION);
-  expect(writtenFormat([{ format: FORMAT_VERSION + 3 }])).toBe(FORMAT_VERSION);
-  expect(writtenFormat([{ format: FORMAT_VERSION }, { format: FORMAT_VERSION + 1 }])).toBe(FORMAT_VERSION);
 });
 
 test("a format that this Troupe does not write is refused", async () => {

@@ -16,6 +16,9 @@ import { until } from "../support/until.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const agentsFile = fileURLToPath(new URL("../chaos/agents.ts", import.meta.url));
 
+/** A machine may be busy with other things than this. */
+const readyMs = 180_000;
+
 export interface ClusterView {
   readonly members: readonly { boot: string; node: string; role: string; leaving: boolean; partitions: number }[];
   readonly partitions: readonly { partition: number; state: string; node?: string; epoch?: number; actors?: number }[];
@@ -44,9 +47,11 @@ export class Process {
         if (this.child.exitCode !== null) throw new Error(`${this.name} ended:\n${this.log().slice(-3000)}`);
         return (await this.status("/readyz")) === 200;
       },
-      90_000,
+      readyMs,
       `${this.name} to be ready`,
-    );
+    ).catch((error: Error) => {
+      throw new Error(`${error.message}\n${this.log().slice(-3000)}`);
+    });
     return this;
   }
 
@@ -137,6 +142,12 @@ export class TestCluster {
       .map((line) => JSON.parse(line) as { task: string; attempt: number; phase: string })
       .filter((line) => line.task === task)
       .map(({ attempt, phase }) => ({ attempt, phase }));
+  }
+
+  /** At once, when this process ends before `dispose`. */
+  abandon(): void {
+    for (const { child } of this.#processes) child.kill("SIGKILL");
+    for (const { pid } of this.servers) process.kill(pid, "SIGKILL");
   }
 
   async dispose(): Promise<void> {

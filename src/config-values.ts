@@ -114,11 +114,26 @@ export const httpUrl = z.string().transform((text, ctx) => {
   return z.NEVER;
 });
 
-/** True for an address that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  const name = host.toLowerCase().replace(/^\[(.*)\]$/, "$1");
-  return name === "localhost" || name === "::1" || /^127(\.\d{1,3}){3}$/.test(name);
-}
+/** A header's name, in lower case. */
+export const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9-]{1,64}$/, "must be a header's name")
+  .transform((name) => name.toLowerCase());
+
+/** Comma-separated: `area:verb`, `area:*` or `*`. */
+export const scopes = list.refine(
+  (all) => all.length > 0 && all.every((one) => /^(\*|[a-z_]+:(\*|[a-z_]+))$/.test(one)),
+  "must be scopes such as runs:read, comma-separated",
+);
+
+/** A whole number from 1, or `none`. */
+export const perMinute = z.string().transform((text, ctx): number | null => {
+  if (text.trim().toLowerCase() === "none") return null;
+  const count = amount(text, { "": 1 });
+  if (count !== null && count >= 1 && count <= 1e9) return count;
+  ctx.addIssue({ code: "custom", message: `must be a whole number from 1, or none, not "${text}"` });
+  return z.NEVER;
+});
 
 /** The address without the user and password that it may hold, for messages. */
 export function withoutSecret(url: string): string {

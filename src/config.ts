@@ -8,11 +8,13 @@ import { z } from "zod";
 import {
   bytes,
   duration,
+  headerName,
   hosts,
   httpUrl,
-  isLoopback,
   list,
   natsUrls,
+  perMinute,
+  scopes,
   splitList,
   sync,
   whole,
@@ -69,7 +71,25 @@ export const settings = {
   dataDir: setting("-d, --data-dir <path>", "TROUPE_DATA", "./.troupe", "path", text,
     "Where the embedded nats-server keeps its data, credential and log."),
   apiKeys: optional(null, "TROUPE_API_KEYS", "list", text,
-    "Keys of callers: `name:key:scope+scope,…`; without a scope part, every scope. Without any key, only this machine is served."),
+    "Keys of callers: `name:key:scope+scope,…`; without a scope part, every scope. Without any credential (these, stored keys, tokens, certificates) only this machine is served."),
+  jwtSecret: optional(null, "TROUPE_JWT_SECRET", "text", text,
+    "Shared secret of HS256 tokens in `Authorization: Bearer`."),
+  jwtPublicKey: optional(null, "TROUPE_JWT_PUBLIC_KEY", "PEM", text,
+    "Public RSA key (or certificate) of RS256 tokens; line ends may be written as `\\n`."),
+  jwks: optional("--jwks <source>", "TROUPE_JWKS", "path or address", text,
+    "JSON Web Key Set of RS256 tokens: a file or an http(s) address. It is cached, and read again when it changes or a token names an unknown key."),
+  jwtIssuer: optional("--jwt-issuer <text>", "TROUPE_JWT_ISSUER", "text", text, "What the claim `iss` of a token must be."),
+  jwtAudience: optional("--jwt-audience <text>", "TROUPE_JWT_AUDIENCE", "text", text, "What the claim `aud` of a token must hold."),
+  jwtScopes: setting("--jwt-scopes <scopes>", "TROUPE_JWT_SCOPES", "*", "scopes", scopes,
+    "Scopes of a token that has neither `scope` nor `scopes`, comma-separated."),
+  certHeader: optional("--cert-header <name>", "TROUPE_CERT_HEADER", "name", headerName,
+    "Header in which a TLS-terminating proxy tells the client's certificate, such as `client-cert` (RFC 9440). Needs TROUPE_TRUSTED_PROXIES."),
+  trustedProxies: setting("--trusted-proxies <list>", "TROUPE_TRUSTED_PROXIES", "", "list", list,
+    "Addresses and networks (`10.0.0.0/8`) of proxies whose certificate header is believed."),
+  certScopes: optional("--cert-scopes <scopes>", "TROUPE_CERT_SCOPES", "scopes", scopes,
+    "What a client with a certificate may do. Default: what an agent may, and register itself."),
+  rateLimit: setting("--rate-limit <count>", "TROUPE_RATE_LIMIT", "1000", "per minute", perMinute,
+    "Requests a minute of each credential that names no other limit, over all gateways; `none`: no limit. The caller without credentials has none."),
   publicUrl: optional("--public-url <url>", "TROUPE_PUBLIC_URL", "address", httpUrl,
     "How clients reach this node, for download links behind a proxy."),
   agents: setting("-a, --agents <file...>", "TROUPE_AGENTS", "", "paths", list,
@@ -127,6 +147,10 @@ export const settings = {
     "Largest body of a request; above it the answer is 413."),
   wsClientsMax: setting("--ws-clients-max <count>", "TROUPE_WS_CLIENTS_MAX", "10000", "count", whole(1, 1e6),
     "WebSocket connections at once."),
+  wsClientsPerCredentialMax: setting("--ws-clients-per-credential-max <count>", "TROUPE_WS_CLIENTS_PER_CREDENTIAL_MAX", "1000", "count", whole(1, 1e6),
+    "WebSocket connections at once of one credential (at one gateway); the caller without credentials has no such bound."),
+  wsMessagesPerSecondMax: setting("--ws-messages-max <count>", "TROUPE_WS_MESSAGES_MAX", "200", "per second", whole(1, 1e6),
+    "Messages a second that one WebSocket connection may send (in bursts, ten times as many at once); above it they are refused, and a client that goes on is closed. The caller without credentials has no such bound."),
   wsBufferBytesMax: setting("--ws-buffer-max <size>", "TROUPE_WS_BUFFER_BYTES_MAX", "1MiB", "bytes", bytes(16 * 1024, 256 * MiB),
     "What a slow WebSocket or SSE reader may leave unread before it is told and closed."),
 } as const;
@@ -183,11 +207,6 @@ export function loadConfig(flags: Flags, env: Environment): Config {
 function contradictions(c: Config): string[] {
   const problems: string[] = [];
   const external = c.natsUrls.length > 0;
-  if (c.role !== "node" && !isLoopback(c.host) && !c.apiKeys) {
-    problems.push(
-      `HOST: serving on ${c.host} lets other machines in, and no credential is configured. Set TROUPE_API_KEYS (name:key:scope+scope,…), or serve on 127.0.0.1.`,
-    );
-  }
   if (c.streams > c.partitions) problems.push(`TROUPE_STREAMS: ${c.streams} streams need at least as many partitions.`);
   if (c.role !== "all" && !external) {
     problems.push(`TROUPE_ROLE: a ${c.role} shares its NATS servers with others; set NATS_URL.`);
@@ -200,6 +219,9 @@ function contradictions(c: Config): string[] {
   if (!c.natsTlsCert !== !c.natsTlsKey) problems.push("NATS_TLS_CERT, NATS_TLS_KEY: set both or neither.");
   const ways = [c.natsUser, c.natsToken, c.natsCreds, c.natsNkey].filter(Boolean).length;
   if (ways > 1) problems.push("NATS_USER, NATS_TOKEN, NATS_CREDS, NATS_NKEY: set only one of them.");
+  if (!c.certHeader !== (c.trustedProxies.length === 0)) {
+    problems.push("TROUPE_CERT_HEADER, TROUPE_TRUSTED_PROXIES: set both or neither.");
+  }
   return problems;
 }
 

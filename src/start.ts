@@ -27,6 +27,7 @@ import type { ActorDefinition } from "./machines/definition.ts";
 import { TroupeError } from "./machines/errors.ts";
 import { definitions } from "./machines/index.ts";
 import { describeIssues, parseWorkflow } from "./machines/workflow/check.ts";
+import { authOf } from "./start-auth.ts";
 import { natsOptions } from "./start-nats.ts";
 
 type Log = pino.Logger;
@@ -275,10 +276,13 @@ async function startGateway(composition: Composition, bus: NatsBus, host: Host):
       server: config.server,
       surface: config.role === "node" ? "health" : "all",
       apiKeys: parseApiKeys(config.apiKeys ?? ""),
+      auth: authOf(config),
       ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
       limits: {
         bodyBytesMax: config.bodyBytesMax,
         wsClientsMax: config.wsClientsMax,
+        wsClientsPerCredentialMax: config.wsClientsPerCredentialMax,
+        wsMessagesPerSecondMax: config.wsMessagesPerSecondMax,
         wsBufferBytesMax: config.wsBufferBytesMax,
       },
     },

@@ -3,6 +3,7 @@
  * environment; `src/config.ts` does and hands the values in.
  */
 import type { ApiKey } from "./auth/api-keys.ts";
+import type { AuthSettings } from "./auth/auth.ts";
 
 /** Structurally the bus's clock; the gateway may not import the bus. */
 export interface GatewayClock {
@@ -34,6 +35,10 @@ export interface GatewayLimits {
   readonly stallMs: number;
   readonly wsMessageBytesMax: number;
   readonly wsClientsMax: number;
+  /** Of one credential at this gateway; not of the caller without credentials. */
+  readonly wsClientsPerCredentialMax: number;
+  /** Of one client, sustained; ten times as many at once. Not of the caller without credentials. */
+  readonly wsMessagesPerSecondMax: number;
   readonly wsSubscriptionsMax: number;
   /** Requests of one WebSocket client that wait at once. */
   readonly wsRequestsMax: number;
@@ -50,6 +55,8 @@ export const gatewayLimits: GatewayLimits = {
   stallMs: 30_000,
   wsMessageBytesMax: 1024 * 1024,
   wsClientsMax: 12_000,
+  wsClientsPerCredentialMax: 1_000,
+  wsMessagesPerSecondMax: 200,
   wsSubscriptionsMax: 64,
   wsRequestsMax: 64,
   wsBufferBytesMax: 4 * 1024 * 1024,
@@ -61,8 +68,9 @@ export interface GatewayConfig {
   readonly port: number;
   /** Base of absolute URLs, e.g. `https://troupe.example.org`; without it the request's Host is used. */
   readonly publicUrl?: string | undefined;
-  /** None: loopback only, and every caller is `local` with every scope. */
+  /** Neither these, nor other credentials, nor stored keys: loopback only, and every caller is `local` with every scope. */
   readonly apiKeys?: readonly ApiKey[];
+  readonly auth?: AuthSettings;
   /** `health`: only /healthz and /readyz, to everybody. Default `all`. */
   readonly surface?: "all" | "health";
   /** `javascript`: not the native HTTP server even where there is one. */

@@ -7,8 +7,7 @@ import { TroupeError } from "../machines/errors.ts";
 import { Activity } from "./activity.ts";
 import { AgentHints } from "./agents/hints.ts";
 import { Attributes } from "./attributes.ts";
-import { newAdmissions } from "./auth/admission.ts";
-import { newAuthenticator } from "./auth/authenticator.ts";
+import { type Auth, newAuth } from "./auth/auth.ts";
 import { type GatewayClock, type GatewayConfig, type GatewayLogger, gatewayLimits } from "./config.ts";
 import { newDownloadSigner } from "./downloads.ts";
 import { Docs } from "./http/docs.ts";
@@ -51,11 +50,12 @@ export interface Gateway {
 /** Open to everybody, and without a word about what is stored. */
 const healthNames = new Set(["system.live", "system.ready", "system.exposition"]);
 
-/** Throws `invalid_input` when an address beyond loopback would be served without credentials. */
+/** Throws `invalid_input` for credentials that cannot be used. */
 export function createGateway(options: GatewayOptions): Gateway {
   const { runtime, config, clock, logger, operations = all } = options;
   const health = config.surface === "health";
-  if (!health) requireProtection(config);
+  const auth = newAuth(options, config.apiKeys ?? [], config.auth);
+  const { admissions, certificates } = auth;
   const hub = new Hub(runtime.feed, logger);
   const attributes = new Attributes({ runtime, clock });
   const services: Services = {
@@ -77,9 +77,9 @@ export function createGateway(options: GatewayOptions): Gateway {
     downloads: newDownloadSigner(() => runtime.secret("downloads")),
     monitor: new Monitor(runtime, clock, config.version),
     agentHints: new AgentHints(runtime),
+    auth: auth.services,
     version: config.version,
   };
-  const admissions = newAdmissions(newAuthenticator(config.apiKeys ?? []));
   const publicUrl = config.publicUrl?.replace(/\/+$/, "");
   let document: string | undefined;
   const openapi = (): string =>
@@ -88,15 +88,16 @@ export function createGateway(options: GatewayOptions): Gateway {
     services,
     router: new Router(health ? operations.filter(({ name }) => healthNames.has(name)) : operations),
     admissions,
+    certificates,
     docs: health ? undefined : new Docs(),
     openapi,
     publicUrl,
   });
-  const sockets = new SocketServer({ services, operations, admissions, publicUrl });
+  const sockets = new SocketServer({ services, operations, admissions, certificates, publicUrl });
   const server = httpServer(config.server, clock);
   const app = server.newApp();
   if (!health) for (const protocol of socketProtocols(services.limits)) sockets.attach(app, protocol);
-  app.any("/*", (res, req) => handler.handle(res, copyHead(req)));
+  app.any("/*", (res, req) => handler.handle(res, copyHead(req, certificates.header)));
   let listener: us_listen_socket | undefined;
   let port = 0;
   return {
@@ -107,6 +108,13 @@ export function createGateway(options: GatewayOptions): Gateway {
       return sockets.clients;
     },
     async listen() {
+      if (!health) {
+        auth.start();
+        await requireProtection(config, auth).catch((error: unknown) => {
+          auth.stop();
+          throw error;
+        });
+      }
       const socket = await server.listen(app, config.host, config.port);
       if (socket === false) throw new Error(`cannot listen on ${config.host}:${config.port}; is the port taken?`);
       listener = socket;
@@ -117,6 +125,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       if (listener !== undefined) server.closeListener(listener);
       listener = undefined;
       handler.closing = true;
+      auth.stop();
       sockets.closeAll();
       await drain(handler, clock, graceMs);
       services.agentHints.stop();
@@ -125,8 +134,9 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
 }
 
-function requireProtection(config: GatewayConfig): void {
-  if ((config.apiKeys?.length ?? 0) > 0 || isLoopbackName(hostName(config.host))) return;
+/** Throws `invalid_input` when an address beyond loopback would be served without credentials. */
+async function requireProtection(config: GatewayConfig, auth: Auth): Promise<void> {
+  if (isLoopbackName(hostName(config.host)) || (await auth.closed())) return;
   throw new TroupeError(
     "invalid_input",
     `Without credentials only a loopback address may be served, not ${config.host}; set TROUPE_API_KEYS=name:key (or HOST=127.0.0.1)`,

@@ -7,6 +7,7 @@ import type { Runtime } from "../actors/client.ts";
 import type { ErrorCode } from "../machines/errors.ts";
 import type { Activity } from "./activity.ts";
 import type { AgentHints } from "./agents/hints.ts";
+import type { AuthServices } from "./auth/auth.ts";
 import { type Credential, requireScope } from "./auth/credential.ts";
 import type { GatewayClock, GatewayLimits, GatewayLogger } from "./config.ts";
 import type { DownloadSigner } from "./downloads.ts";
@@ -32,6 +33,7 @@ export interface Services {
   readonly downloads: DownloadSigner;
   readonly monitor: Monitor;
   readonly agentHints: AgentHints;
+  readonly auth: AuthServices;
   readonly version: string;
 }
 

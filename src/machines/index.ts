@@ -6,9 +6,12 @@ import { agentDefinition } from "./agent/definition.ts";
 import { deliveryDefinition } from "./callback/delivery.ts";
 import { callbackDefinition } from "./callback/machine.ts";
 import { conflictDefinition } from "./conflict/machine.ts";
+import { credentialDefinition } from "./credential/machine.ts";
 import { deadLetterDefinition } from "./dead-letter/machine.ts";
 import type { ActorDefinition } from "./definition.ts";
+import { idempotencyDefinition } from "./idempotency/machine.ts";
 import { topicDefinition } from "./publication/topic.ts";
+import { rateDefinition } from "./rate/machine.ts";
 import { requestDefinition } from "./request/machine.ts";
 import { resourceDefinition } from "./resource/machine.ts";
 import { runDefinition } from "./run/definition.ts";
@@ -35,6 +38,9 @@ export const definitions: readonly ActorDefinition[] = [
   subscriptionDefinition,
   templateDefinition,
   sharedStateDefinition,
+  credentialDefinition,
+  rateDefinition,
+  idempotencyDefinition,
 ];
 
 export * from "./address.ts";

@@ -293,9 +293,10 @@ test("an address beyond loopback is refused without credentials, and a taken por
   const { realClock } = await import("./support/start.ts");
   const silent = { debug() {}, info() {}, warn() {}, error() {} };
   const parts = { runtime: on.runtime, clock: realClock, logger: silent };
-  expect(() => createGateway({ ...parts, config: { host: "0.0.0.0", port: 0, version: "1" } })).toThrow(
-    /TROUPE_API_KEYS/,
-  );
+  for (const host of ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.example.org"]) {
+    const open = createGateway({ ...parts, config: { host, port: 0, version: "1" } });
+    await expect(open.listen(), host).rejects.toThrow(/TROUPE_API_KEYS/);
+  }
   const second = createGateway({ ...parts, config: { host: "127.0.0.1", port: on.gateway.port, version: "1" } });
   await expect(second.listen()).rejects.toThrow(/taken/);
 });

@@ -5,6 +5,7 @@
 import type { TroupeError } from "../../machines/errors.ts";
 import type { Authenticator, Presented } from "./authenticator.ts";
 import { type Credential, localCredential } from "./credential.ts";
+import type { RateLimiter } from "./limiter.ts";
 
 export interface Admitted {
   readonly credential: Credential;
@@ -19,20 +20,27 @@ export interface Admissions {
   readonly closed: boolean;
   /** At once where that can be. Throws or rejects as `Authenticator.authenticate` does. */
   admit(presented: Presented): Admitted | Promise<Admitted>;
+  /** Another request of a caller who is known already: a message on a WebSocket. */
+  again(credential: Credential): Admitted | Promise<Admitted>;
 }
 
 /** Whoever calls an operation that is open to everybody. */
 export const admittedToAll: Admitted = { credential: localCredential, headers: [] };
 
-export function newAdmissions(authenticator: Authenticator): Admissions {
+export function newAdmissions(authenticator: Authenticator, limiter: RateLimiter): Admissions {
+  const again = (credential: Credential): Admitted | Promise<Admitted> => {
+    const taken = limiter.take(credential);
+    if (taken instanceof Promise) return taken.then((one) => ({ credential, ...one }));
+    return { credential, ...taken };
+  };
   return {
     get closed() {
       return authenticator.closed;
     },
     admit(presented) {
       const found = authenticator.authenticate(presented);
-      if (found instanceof Promise) return found.then((credential) => ({ credential, headers: [] }));
-      return { credential: found, headers: [] };
+      return found instanceof Promise ? found.then(again) : again(found);
     },
+    again,
   };
 }

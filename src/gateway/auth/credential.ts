@@ -82,3 +82,8 @@ export function requireAgent(ctx: { readonly credential: Credential }, agentId: 
     scope: "agents:operate",
   });
 }
+
+/** True when what is asked for is no more than what one has oneself. */
+export function within(asked: readonly string[], own: readonly string[]): boolean {
+  return asked.every((one) => (one === "*" ? own.includes("*") : permits(own, one)));
+}

@@ -5,8 +5,8 @@
 import type { Json } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
 import { type Admissions, type Admitted, admittedToAll } from "../auth/admission.ts";
-import { presentedToken } from "../auth/authenticator.ts";
 import type { Credential } from "../auth/credential.ts";
+import { type ClientCertificates, presented } from "../auth/presented.ts";
 import { errorShapeOf } from "../error-shape.ts";
 import { asTroupeError } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
@@ -25,6 +25,7 @@ export interface HandlerOptions {
   readonly services: Services;
   readonly router: Router;
   readonly admissions: Admissions;
+  readonly certificates: ClientCertificates;
   /** Absent: no documentation is served. */
   readonly docs: Docs | undefined;
   readonly openapi: () => string;
@@ -74,7 +75,8 @@ export class Handler {
     const { status, retryable } = error.kind;
     const more: [string, string][] = [];
     if (status === 401) more.push(["www-authenticate", 'Bearer realm="troupe"']);
-    if (retryable && (status === 503 || status === 429)) more.push(["retry-after", "1"]);
+    if (status === 429) more.push(["retry-after", String(error.details?.retry_after ?? 1)]);
+    if (retryable && status === 503) more.push(["retry-after", "1"]);
     const place = { correlationId: exchange.correlationId, now: this.services.clock.now() };
     exchange.json(status, errorShapeOf(exchange.head.path).body(error, place), [...headers, ...more]);
   }
@@ -139,7 +141,7 @@ export class Handler {
 
   private serve(res: HttpResponse, exchange: Exchange, operation: Operation, match: Match): void {
     const { head } = exchange;
-    const admitted = this.admit(operation, head);
+    const admitted = this.admit(res, operation, head);
     const path = pathFields(operation, match.values);
     if (head.idempotencyKey !== "" && operation.idempotent === true) checkIdempotencyKey(head.idempotencyKey);
     const run = ({ credential, headers, refused }: Admitted, body: Json | undefined): void => {
@@ -181,9 +183,12 @@ export class Handler {
     });
   }
 
-  private admit(operation: Operation, head: RequestHead): Admitted | Promise<Admitted> {
+  private admit(res: HttpResponse, operation: Operation, head: RequestHead): Admitted | Promise<Admitted> {
     if (operation.scope === null) return admittedToAll;
-    return this.options.admissions.admit({ token: presentedToken(head.apiKey, head.authorization) });
+    const { admissions, certificates } = this.options;
+    const { apiKey, authorization, certificate } = head;
+    const remote = (): string => Buffer.from(res.getRemoteAddressAsText()).toString();
+    return admissions.admit(presented({ apiKey, authorization, certificate, remote }, certificates));
   }
 
   private async perform(

@@ -26,9 +26,12 @@ export interface RequestHead {
   readonly idempotencyKey: string;
   readonly correlationId: string;
   readonly lastEventId: string;
+  /** What a proxy says of the client's certificate; empty when certificates are not configured. */
+  readonly certificate: string;
 }
 
-export function copyHead(req: HttpRequest): RequestHead {
+/** `certificateHeader`: its name in lower case, or empty. */
+export function copyHead(req: HttpRequest, certificateHeader = ""): RequestHead {
   return {
     method: req.getCaseSensitiveMethod(),
     path: req.getUrl(),
@@ -44,6 +47,7 @@ export function copyHead(req: HttpRequest): RequestHead {
     idempotencyKey: req.getHeader("idempotency-key"),
     correlationId: req.getHeader("x-correlation-id"),
     lastEventId: req.getHeader("last-event-id"),
+    certificate: certificateHeader === "" ? "" : req.getHeader(certificateHeader),
   };
 }
 

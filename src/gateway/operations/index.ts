@@ -7,10 +7,12 @@ import { activityOperations } from "./activity.ts";
 import { agentWorkOperations } from "./agent-work.ts";
 import { agentOperations } from "./agents.ts";
 import { artifactOperations } from "./artifacts.ts";
+import { authOperations } from "./auth.ts";
 import { callbackOperations } from "./callbacks.ts";
 import { checkpointOperations } from "./checkpoints.ts";
 import { conflictOperations } from "./conflicts.ts";
 import { deadLetterOperations } from "./dead-letters.ts";
+import { keyOperations } from "./keys.ts";
 import { metricsOperations } from "./metrics.ts";
 import { publicationOperations } from "./publications.ts";
 import { requestOperations } from "./requests.ts";
@@ -46,6 +48,8 @@ export const coreOperations: readonly Operation[] = [
   ...subscriptionOperations,
   ...conflictOperations,
   ...templateOperations,
+  ...keyOperations,
+  ...authOperations,
   ...systemOperations,
   ...activityOperations,
   ...metricsOperations,

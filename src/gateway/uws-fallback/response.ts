@@ -49,6 +49,10 @@ export class FallbackResponse {
     this.request.socket.off("end", this.gone);
   }
 
+  getRemoteAddressAsText(): ArrayBuffer {
+    return exactBuffer(Buffer.from(this.request.socket.remoteAddress ?? ""));
+  }
+
   onAborted(handler: () => void): this {
     this.aborted.push(handler);
     return this;

@@ -89,6 +89,13 @@ class DialectSession implements SocketSession {
     if (!this.busy) void this.work();
   }
 
+  /** Told at once; in order with the others it would fill the line. */
+  refuse(error: TroupeError, bytes: Uint8Array): void {
+    const { wsMessageBytesMax, jsonDepthMax } = this.services.limits;
+    const message = read(bytes, wsMessageBytesMax, jsonDepthMax);
+    this.fail(error, message instanceof TroupeError ? undefined : message);
+  }
+
   drained(): void {}
 
   closed(): void {
@@ -159,6 +166,7 @@ class DialectSession implements SocketSession {
       run: async (name, input, idempotencyKey) => {
         const operation = operations.get(name);
         if (operation === undefined) throw new Error(`there is no operation ${name}`);
+        await known.request();
         return operation.run(contextOf(known, idempotencyKey), input);
       },
     };

@@ -51,6 +51,8 @@ export type ClientMessage = z.output<typeof clientMessage>;
 export const closeCodes = {
   /** The gateway stops; connect again (to another node). */
   goingAway: 1001,
+  /** The client sends far more messages than it may. */
+  policyViolation: 1008,
   /** The client reads too slowly: it was told `overloaded`; resume from its last cursor. */
   tryAgainLater: 1013,
 } as const;

@@ -13,6 +13,8 @@ export interface Connection {
   readonly services: Services;
   readonly operations: ReadonlyMap<string, Operation>;
   readonly credential: Credential;
+  /** To be called before an operation is run: it counts as a request. Rejects with `rate_limited`. */
+  request(): Promise<void>;
   readonly format: Format;
   readonly baseUrl: string;
   readonly correlationId: string;
@@ -23,6 +25,8 @@ export interface Connection {
 export interface SocketSession {
   /** One message of the client. The bytes are only valid during the call. */
   receive(bytes: Uint8Array): void;
+  /** Answers a message that is not taken. */
+  refuse(error: TroupeError, bytes: Uint8Array): void;
   /** The socket has taken what waited. */
   drained(): void;
   /** The client has gone: nothing touches the socket any more. */

@@ -52,6 +52,16 @@ export class Session implements SocketSession {
     }
   }
 
+  refuse(error: TroupeError, bytes: Uint8Array): void {
+    let id: string | undefined;
+    try {
+      id = this.parse(bytes, (found) => (id = found)).id;
+    } catch {
+      // What is wrong with it does not matter now.
+    }
+    this.fail(id, error);
+  }
+
   drained(): void {
     this.subscriptions.resume();
   }
@@ -123,6 +133,7 @@ export class Session implements SocketSession {
     const operation = this.options.operations.get(message.operation as string);
     if (operation === undefined) throw new TroupeError("not_found", `There is no operation '${message.operation}'`);
     if (message.idempotency_key !== undefined) checkIdempotencyKey(message.idempotency_key);
+    await this.options.request();
     const limits = { ...services.limits, askTimeoutMs };
     const ctx = { ...services, limits, credential, baseUrl, correlationId, idempotencyKey: message.idempotency_key };
     return operation.run(ctx, message.input ?? {});

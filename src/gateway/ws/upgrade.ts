@@ -2,11 +2,13 @@
  * From a handshake to a WebSocket: who may connect, refused with an HTTP answer otherwise. Every WebSocket
  * endpoint uses it; what a connected client may say is the endpoint's.
  */
+import { STATUS_CODES } from "node:http";
 import { TroupeError } from "../../machines/errors.ts";
 import type { Admissions, Admitted } from "../auth/admission.ts";
-import { presentedToken } from "../auth/authenticator.ts";
 import type { Credential } from "../auth/credential.ts";
-import { asTroupeError, errorBody } from "../errors.ts";
+import { type ClientCertificates, presented } from "../auth/presented.ts";
+import { errorShapeOf } from "../error-shape.ts";
+import { asTroupeError } from "../errors.ts";
 import type { Services } from "../operation.ts";
 import { requireLoopbackHost, requireSameOrigin } from "../origin.ts";
 import type { HttpRequest, HttpResponse } from "../uws.ts";
@@ -14,11 +16,10 @@ import type { HttpRequest, HttpResponse } from "../uws.ts";
 export interface UpgradeOptions {
   readonly services: Services;
   readonly admissions: Admissions;
+  readonly certificates: ClientCertificates;
   readonly publicUrl: string | undefined;
   /** Throws when no connection may be added now. */
   accept(credential: Credential): void;
-  /** The refusal's body. Default: Troupe's own shape. */
-  readonly errorBody?: (error: TroupeError, correlationId: string) => unknown;
 }
 
 /** What an endpoint may know of the handshake. */
@@ -58,8 +59,17 @@ export function upgrade<C>(
   const origin = req.getHeader("origin");
   const path = req.getUrl();
   const query = new URLSearchParams((req.getQuery() as string | undefined) ?? "");
-  const shown = presentedToken(req.getHeader("x-api-key"), req.getHeader("authorization"));
-  const token = shown ?? query.get("api_key") ?? undefined;
+  const { admissions, certificates } = options;
+  const shown = presented(
+    {
+      apiKey: req.getHeader("x-api-key"),
+      authorization: req.getHeader("authorization"),
+      inQuery: query.get("api_key"),
+      certificate: certificates.header === "" ? "" : req.getHeader(certificates.header),
+      remote: () => Buffer.from(res.getRemoteAddressAsText()).toString(),
+    },
+    certificates,
+  );
   const values = Array.from({ length: parameters }, (_, i) => (req.getParameter(i) as string | undefined) ?? "");
   const proceed = (admitted: Admitted): void => {
     if (admitted.refused !== undefined) throw admitted.refused;
@@ -69,25 +79,26 @@ export function upgrade<C>(
     const { userData, protocol } = open({ credential, baseUrl, path, parameters: values, query, offered });
     res.upgrade(userData, key, protocol, extensions, context);
   };
+  const fail = (error: unknown): void => refuse(res, options.services, path, error);
   try {
-    if (!options.admissions.closed) {
+    if (!admissions.closed) {
       requireLoopbackHost(host);
       requireSameOrigin(origin, host);
     }
-    const admitted = options.admissions.admit({ token });
-    if (admitted instanceof Promise) later(res, options, admitted, proceed);
+    const admitted = admissions.admit(shown);
+    if (admitted instanceof Promise) later(res, admitted, proceed, fail);
     else proceed(admitted);
   } catch (error) {
-    refuse(res, options, error);
+    fail(error);
   }
 }
 
 /** The credential is looked up first; the client may be gone by then. */
 function later(
   res: HttpResponse,
-  options: UpgradeOptions,
   admitted: Promise<Admitted>,
   proceed: (admitted: Admitted) => void,
+  fail: (error: unknown) => void,
 ): void {
   let gone = false;
   res.onAborted(() => {
@@ -98,19 +109,20 @@ function later(
       if (!gone) res.cork(() => proceed(one));
     })
     .catch((error: unknown) => {
-      if (!gone) res.cork(() => refuse(res, options, error));
+      if (!gone) res.cork(() => fail(error));
     });
 }
 
-function refuse(res: HttpResponse, options: UpgradeOptions, thrown: unknown): void {
-  const { services } = options;
+function refuse(res: HttpResponse, services: Services, path: string, thrown: unknown): void {
   const correlationId = services.runtime.newId();
   const error = asTroupeError(thrown, correlationId, services.logger);
-  const body = options.errorBody?.(error, correlationId) ?? errorBody(error, correlationId);
-  res.writeStatus(`${error.kind.status} Refused`);
+  const { status } = error.kind;
+  res.writeStatus(`${status} ${STATUS_CODES[status] ?? ""}`);
   res.writeHeader("content-type", "application/json; charset=utf-8");
   res.writeHeader("x-correlation-id", correlationId);
-  res.end(JSON.stringify(body));
+  if (status === 401) res.writeHeader("www-authenticate", 'Bearer realm="troupe"');
+  if (status === 429) res.writeHeader("retry-after", String(error.details?.retry_after ?? 1));
+  res.end(JSON.stringify(errorShapeOf(path).body(error, { correlationId, now: services.clock.now() })));
 }
 
 /** Throws what an endpoint that stops, or is full, answers. */

@@ -23,6 +23,7 @@ import { Measures } from "../../../src/actors/measures.ts";
 import type { Address } from "../../../src/machines/address.ts";
 import type { Command, Json, JsonObject } from "../../../src/machines/effects.ts";
 import { TroupeError } from "../../../src/machines/errors.ts";
+import { FakeActors } from "./fake-actors.ts";
 import { runView, stageDefinition } from "./views.ts";
 
 type Listener = { pattern: string; onEvent: (e: FeedEvent) => void };
@@ -32,6 +33,8 @@ export class FakeRuntime implements Runtime {
   readonly asked: { to: Address; command: Command; options: AskOptions | undefined }[] = [];
   readonly events: FeedEvent[] = [];
   readonly blobs = new Map<string, Uint8Array>();
+  /** Of authentication: real machines. */
+  readonly actors = new FakeActors();
   readonly published: { subject: string; data: Json }[] = [];
   readonly listeners = new Set<Listener>();
   oldest = 0;
@@ -72,6 +75,7 @@ export class FakeRuntime implements Runtime {
   }
 
   async ask(to: Address, command: Command, options?: AskOptions): Promise<Answer> {
+    if (this.actors.has(to.type)) return this.actors.ask(to, command);
     this.asked.push({ to, command, options });
     if (this.onAsk !== undefined) return this.onAsk(to, command);
     if (command.type === "run.create") return this.createRun(to, command);
@@ -104,12 +108,14 @@ export class FakeRuntime implements Runtime {
   }
 
   async read(at: Address): Promise<Answer> {
-    const view = this.views.get(`${at.type}/${at.key}`);
+    const view = this.views.get(`${at.type}/${at.key}`) ?? this.actors.viewOf(at) ?? undefined;
     if (view === undefined) throw new TroupeError("not_found", "no such actor");
     return { reply: null, view, step: 1 };
   }
 
   async list(query: ListQuery): Promise<ListPage> {
+    if (this.actors.has(query.type))
+      return { items: this.actors.list(query.type).slice(0, query.limit), nextCursor: null };
     const all = [...this.views].filter(([key]) => key.startsWith(`${query.type}/`)).reverse();
     const wanted = all.filter(([, view]) =>
       Object.entries(query.where ?? {}).every(([field, value]) => {

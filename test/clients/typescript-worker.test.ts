@@ -154,7 +154,7 @@ test(
     const back = await troupe.task({ task_type: "picky", input: "not me" });
     const view = await ended(back);
     expect(view).toMatchObject({ status: "completed", attempt: 2 });
-    expect(view.attempts[0]).toMatchObject({ attempt: 1, result: "lost" });
+    expect(view.attempts[0]).toMatchObject({ attempt: 1, result: "rejected" });
   },
   longMs,
 );

@@ -172,9 +172,11 @@ export class JournalFeed implements Feed {
       const tap: Tap = { messages: [], bytes: 0, full: false };
       this.#taps.add(tap);
       try {
-        const targets = [...this.#positions];
-        for (const [stream, target] of targets.entries())
-          await this.#giveStored(listener, stream, target, positions, rest);
+        // First the rest of a message, whose events one cursor cannot tell apart together with another stream's. This
+        // process's own follower may not have that message yet: joined before it came, it would be told whole.
+        if (rest.skip > 0) await this.#reach(rest.stream, (positions[rest.stream] ?? 0) + 1, signal);
+        const targets = [...this.#positions.entries()].sort(([a], [b]) => order(a, rest) - order(b, rest));
+        for (const [stream, target] of targets) await this.#giveStored(listener, stream, target, positions, rest);
         // A cursor may be ahead of this process's own follower: let it come up first.
         await Promise.all(positions.map((seq, stream) => this.#reach(stream, seq, signal)));
         if (tap.full) continue;
@@ -240,6 +242,11 @@ export class JournalFeed implements Feed {
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
   }
+}
+
+/** The stream with a rest before all others. */
+function order(stream: number, rest: Rest): number {
+  return stream === rest.stream ? -1 : stream;
 }
 
 function keep(tap: Tap, stream: number, message: JournalMessage): void {

@@ -1,6 +1,7 @@
 /** The feed's replays: handed over to a live listener without gap or double, under load, stopped midway, trimmed. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { FeedEvent } from "../../src/actors/client.ts";
+import { decodeCursor } from "../../src/actors/cursor.ts";
 import type { Host } from "../../src/actors/host.ts";
 import { createMemoryBus, type MemoryBus } from "../../src/bus/memory/bus.ts";
 import { systemClock } from "../../src/bus/system-clock.ts";
@@ -92,6 +93,41 @@ test("under steady load a replay catches up, and hands over between two events",
     }
   }
   for (const [i, mine] of all.entries()) if (i % 2 === 1) expect(mine.length).toBe(rounds * keys.length - i * 7 - 1);
+});
+
+/** Live events of some rounds: groups hold several, so that some cursors stand within a message. */
+async function told(): Promise<FeedEvent[]> {
+  const { feed } = host.runtime;
+  const live: FeedEvent[] = [];
+  await feed.follow({ pattern: "event.>", onEvent: (e) => live.push(e) });
+  for (let i = 0; i < 6; i++) await addAll();
+  await expect.poll(() => live.length).toBe(6 * keys.length);
+  return live;
+}
+
+const within = ({ cursor }: FeedEvent): boolean => decodeCursor(cursor, 2).skip > 0;
+
+test("a replay cut again and again goes on from its last cursor, whichever stream was behind", async () => {
+  const { feed } = host.runtime;
+  const live = await told();
+  for (const [at, first] of live.entries()) {
+    if (!within(first)) continue;
+    const seen = live.slice(0, at + 1);
+    while (seen.length < live.length) {
+      const cut = new AbortController();
+      await feed.follow({
+        pattern: "event.>",
+        since: (seen.at(-1) as FeedEvent).cursor,
+        signal: cut.signal,
+        onEvent: (e) => {
+          seen.push(e);
+          cut.abort();
+        },
+      });
+    }
+    const got = numbers(seen);
+    for (const key of keys) expect(got.get(key)).toEqual([1, 2, 3, 4, 5, 6]);
+  }
 });
 
 test("a signal stops a replay midway, and one that only waits", async () => {

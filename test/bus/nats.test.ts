@@ -254,6 +254,19 @@ describe("nats: a server that dies and comes back", () => {
     return { seq: seqOf(await bus.journal.append(partition, body, expected)) };
   }
 
+  it("a flush that a broken connection overtakes is made on the next one: its subscriptions are heard", async () => {
+    await server.kill9();
+    const heard: string[] = [];
+    bus.wire.subscribe("flushed.late", (m) => heard.push(read(m.bytes)));
+    const flushed = bus.wire.flush();
+    await server.restart();
+    await flushed;
+    await until(() => other.wire.connected, 10_000, "the other's connection");
+    other.wire.publish("flushed.late", text("here"));
+    await until(() => heard.length > 0, 10_000, "the message");
+    expect(heard).toEqual(["here"]);
+  });
+
   it("a consumer that the server forgot is noticed without a reconnect", async () => {
     const seen: number[] = [];
     const first = (await bus.journal.bounds(0)).lastSeq + 1;

@@ -13,7 +13,8 @@ import { until } from "../support/until.ts";
 import { Relay } from "./relay.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const readyMsMax = 120_000;
+const readyMsMax = 180_000;
+const endedMax = 20;
 
 export interface MemberOptions {
   readonly name: string;
@@ -32,6 +33,8 @@ export class Member {
   readonly base: string;
   readonly #options: MemberOptions;
   #child: ChildProcess | undefined;
+  /** Times that it ended by itself, such as at its start while NATS was away. */
+  ended = 0;
 
   private constructor(
     options: MemberOptions,
@@ -81,7 +84,7 @@ export class Member {
     let told = "nothing";
     await until(
       async () => {
-        if (!this.alive) throw new Error(`${this.name} ended by itself:\n${this.logEnd()}`);
+        if (!this.alive) this.#again();
         const answer = await fetchAll(`${this.base}/readyz`, { silenceMs: 3_000 }).catch(() => null);
         told = answer === null ? "no answer" : `${answer.status} ${answer.body.toString()}`;
         return answer?.status === 200;
@@ -92,6 +95,12 @@ export class Member {
     ).catch((error: Error) => {
       throw new Error(`${error.message} /readyz: ${told}\n${this.logEnd()}`);
     });
+  }
+
+  /** As a supervisor would: what ends by itself is started again. Not for ever. */
+  #again(): void {
+    if (++this.ended > endedMax) throw new Error(`${this.name} ended by itself ${this.ended} times:\n${this.logEnd()}`);
+    this.spawn();
   }
 
   /** Ends it; gives the exit code. A drain that takes longer than `msMax` is ended with SIGKILL and throws. */

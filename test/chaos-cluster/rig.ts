@@ -110,7 +110,7 @@ class Rig {
       notes: [
         `${this.#tallyCheck.acknowledged} numbered commands (${this.#tallyCheck.retried} after more than one try, ${this.#tallyCheck.repeated} tries came although the command was there, ${lanesOpen} lanes ended without an answer); ${client.acknowledged} other commands: ${world.runs.size} runs, ${world.tasks.size} tasks, ${world.tries.size} single tries`,
         `${this.#tallyCheck.letters} letters between actors; ${lateness.length} reminders, late by ${lateness[lateness.length >> 1] ?? 0} ms (median), ${lateness.at(-1) ?? 0} ms (worst)`,
-        `${sum((one) => one.groups)} groups, ${(sum((one) => one.bytes) / 2 ** 20).toFixed(0)} MiB of journal; ${sum((one) => one.owners)} ownerships of ${partitions} partitions`,
+        `${sum((one) => one.groups)} groups, ${(sum((one) => one.bytes) / 2 ** 20).toFixed(0)} MiB of journal; ${sum((one) => one.owners)} ownerships of ${partitions} partitions; ${this.#cluster.members.reduce((n, one) => n + one.ended, 0)} processes ended by themselves and were started again`,
         `${resumed} resumptions of event streams over SSE, ${feed.connections - 1 + this.#watchers.reduce((n, w) => n + w.connections - 1, 0)} of subscriptions over WebSocket; ${this.#callers.reduce((n, c) => n + c.connections - 1, 0)} reconnections of senders`,
       ],
       broken: [

@@ -69,6 +69,24 @@ export class Requests {
     });
   }
 
+  /** True as soon as the connection stands; false when it did not come back in this time, or never will. */
+  whenConnected(timeoutMs: number): Promise<boolean> {
+    if (this.up) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (connected: boolean): void => {
+        timer.cancel();
+        this.offConnection(listener);
+        resolve(connected);
+      };
+      const listener = (connected: boolean): void => {
+        if (connected) end(true);
+      };
+      const timer = this.clock.after(timeoutMs, () => end(false));
+      this.onConnection(listener);
+      if (this.nc.isClosed()) end(false);
+    });
+  }
+
   /** Ends all that wait as `disconnected`. */
   failAll(): void {
     const waiting = [...this.pending.values()];

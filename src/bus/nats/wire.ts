@@ -5,6 +5,9 @@ import type { Wire, WireMessage, WireReply, WireSubscription } from "../wire.ts"
 import type { BusLogger } from "./options.ts";
 import type { Requests } from "./requests.ts";
 
+/** How long a flush waits for a connection that broke. */
+const RECONNECT_MS_MAX = 20_000;
+
 export class NatsWire implements Wire {
   constructor(
     private readonly requests: Requests,
@@ -43,12 +46,21 @@ export class NatsWire implements Wire {
     return { unsubscribe: () => void subscription.drain().catch(() => {}) };
   }
 
-  /** Throws BusError `unreachable` when the connection breaks meanwhile. */
+  /**
+   * When the connection breaks meanwhile, once more on the next one: subscriptions are made anew there, publications of
+   * before may be gone. Throws BusError `unreachable` when there is none for long.
+   */
   async flush(): Promise<void> {
-    try {
-      await this.requests.nc.flush();
-    } catch (cause) {
-      throw new BusError("unreachable", "The connection to NATS broke before everything was sent.", { cause });
+    for (;;) {
+      try {
+        await this.requests.nc.flush();
+        return;
+      } catch (cause) {
+        // The library may tell those who wait before it tells of the break.
+        await Promise.resolve();
+        if (!this.requests.nc.isClosed() && (await this.requests.whenConnected(RECONNECT_MS_MAX))) continue;
+        throw new BusError("unreachable", "The connection to NATS broke before everything was sent.", { cause });
+      }
     }
   }
 

@@ -4,7 +4,13 @@
  */
 
 import type { Runtime } from "../../../src/actors/client.ts";
-import { type ApiKey, createGateway, type Gateway, type GatewayLimits } from "../../../src/gateway/index.ts";
+import {
+  type ApiKey,
+  createGateway,
+  type Gateway,
+  type GatewayConfig,
+  type GatewayLimits,
+} from "../../../src/gateway/index.ts";
 import { echoWorkflow, FakeRuntime } from "./fake-runtime.ts";
 
 export interface Started<R extends Runtime = FakeRuntime> {
@@ -35,6 +41,7 @@ export const realClock = {
 
 export interface StartOptions {
   readonly apiKeys?: readonly ApiKey[];
+  readonly auth?: GatewayConfig["auth"];
   readonly limits?: Partial<GatewayLimits>;
   readonly publicUrl?: string;
   readonly server?: "native" | "javascript";
@@ -54,7 +61,7 @@ export async function startOver<R extends Runtime>(runtime: R, options: StartOpt
   const log = (level: string) => (fields: object, message: string) =>
     void logs.push({ level, fields: fields as Record<string, unknown>, message });
   const logger = { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
-  const config = { host: "127.0.0.1", port: 0, version: "0.1.0", server, ...options } as const;
+  const config = { host: "127.0.0.1", port: 0, version: "0.1.0", server, ...options } as GatewayConfig;
   const gateway = createGateway({ runtime, config, clock: realClock, logger });
   const port = await gateway.listen();
   const base = `http://127.0.0.1:${port}`;

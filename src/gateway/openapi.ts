@@ -174,6 +174,8 @@ function responses(operation: Operation, components: Components): Json {
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   const out: Json = { [String(operation.status ?? 200)]: success(operation, components) };
+  for (const [status, description] of Object.entries(operation.statuses ?? {}))
+    out[status] = { ...success(operation, components), description };
   for (const [status, of] of [...byStatus].sort(([a], [b]) => a - b)) {
     const description = of.map((code) => `\`${code}\`: ${errorKinds[code].advice}`).join(" ");
     out[String(status)] = {

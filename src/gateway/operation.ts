@@ -45,6 +45,8 @@ export interface OperationContext extends Services {
   readonly baseUrl: string;
   /** Aborted when who asked has gone: an answer that waits need not wait on. */
   readonly signal?: AbortSignal;
+  /** Another status of success than the operation's own (HTTP; one of its `statuses`). */
+  readonly setStatus?: (status: number) => void;
   /** Tells the protocol something beside the result (a header in HTTP). */
   readonly note?: (name: string, value: string) => void;
 }
@@ -83,6 +85,8 @@ export interface Described {
   readonly tags: readonly string[];
   /** Default 200. */
   readonly status?: number;
+  /** Further statuses of success, by what they mean. */
+  readonly statuses?: Readonly<Record<number, string>>;
   /** The input field that is the whole body; default: every field that is not in the path is one of the body's. */
   readonly body?: string;
   /** Default: true for POST and PUT unless every body field is optional. */

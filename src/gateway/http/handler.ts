@@ -199,6 +199,7 @@ export class Handler {
     body: Json | undefined,
   ): Promise<void> {
     const { head } = exchange;
+    let status = operation.status ?? 200;
     const ctx: OperationContext = {
       ...this.services,
       credential,
@@ -206,6 +207,9 @@ export class Handler {
       idempotencyKey: head.idempotencyKey === "" ? undefined : head.idempotencyKey,
       baseUrl: this.options.publicUrl ?? `http://${head.host}`,
       signal: exchange.abort.signal,
+      setStatus: (other) => {
+        status = other;
+      },
       note: (name, value) => exchange.extra.push([name.toLowerCase(), value]),
     };
     const input = inputOf(operation, path, head.query, body);
@@ -216,7 +220,7 @@ export class Handler {
       if (streamed !== null) return this.stream(exchange, streamed);
     }
     const result = await operation.run(ctx, input);
-    exchange.json(operation.status ?? 200, result);
+    exchange.json(status, result);
   }
 
   private async stream(exchange: Exchange, streamed: Streamed): Promise<void> {

@@ -221,7 +221,9 @@ export const agentRoutes: readonly Operation[] = [
     }),
     output: answer,
     async handle(ctx, { agent_id: id, status, current_tasks: current, performance_metrics: metrics }) {
-      const tasks = Array.isArray(current) ? { tasks: current, current_tasks: current.length } : { current_tasks: current };
+      const tasks = Array.isArray(current)
+        ? { tasks: current, current_tasks: current.length }
+        : { current_tasks: current };
       const input = { agent_id: short(id), ...given({ status, metrics, ...tasks }) };
       const told = await call<{ agent: CoreAgent; cancelled: string[] }>(ctx, "agents.heartbeat", input);
       return { ...toAgent(told.agent), acknowledged: true, cancelled_tasks: told.cancelled };

@@ -28,7 +28,7 @@ export interface Collected<T, R> {
 }
 
 /** Entries in the core's order; `X-Next-Cursor` is set when there may be more. */
-export async function collect<T, R>(
+export async function collect<T, R extends object | string>(
   ctx: OperationContext,
   { limit, cursor }: { readonly limit: number; readonly cursor?: string | undefined },
   { operation, query, show }: Collected<T, R>,
@@ -39,7 +39,10 @@ export async function collect<T, R>(
     const size = Math.min(pageMax, limit - found.length);
     const page = await call<Page<T>>(ctx, operation, { ...query, limit: size, ...(next !== null && { cursor: next }) });
     looked += page.data.length;
-    found.push(...page.data.map(show).filter((one): one is R & ({} | undefined) => one !== null));
+    for (const one of page.data) {
+      const shown = show(one);
+      if (shown !== null) found.push(shown);
+    }
     next = page.next_cursor;
     if (next === null) return found;
   }

@@ -2,8 +2,8 @@
  * Tasks under `/api/v1`, of contracts 001 and 004: create, list, read, update, cancel.
  */
 import { z } from "zod";
-import { TroupeError } from "../../../machines/errors.ts";
 import { rootOf } from "../../../machines/address.ts";
+import { TroupeError } from "../../../machines/errors.ts";
 import { answer, call, defineRoute } from "../../dialect.ts";
 import { invalid } from "../../errors.ts";
 import type { Operation, OperationContext } from "../../operation.ts";

@@ -3,8 +3,16 @@
  * metric labels come from it.
  */
 import { promptRoutes } from "./dialects/000/routes.ts";
+import { routes001 } from "./dialects/001/routes.ts";
+import { routes004 } from "./dialects/004/routes.ts";
 import { apiV1Routes } from "./dialects/api-v1/routes.ts";
 import type { Operation } from "./operation.ts";
 import { coreOperations } from "./operations/index.ts";
 
-export const operations: readonly Operation[] = [...coreOperations, ...promptRoutes, ...apiV1Routes];
+export const operations: readonly Operation[] = [
+  ...coreOperations,
+  ...promptRoutes,
+  ...apiV1Routes,
+  ...routes001,
+  ...routes004,
+];

@@ -23,7 +23,7 @@ export const systemOperations = [
     path: "/",
     scope: null,
     output: z.object({ message: z.string(), version: z.string(), docs: z.string(), health: z.string() }),
-    handle: async (ctx) => ({ message: "Troupe", version: ctx.version, docs: "/docs", health: "/healthz" }),
+    handle: async (ctx) => ({ message: "Troupe", version: ctx.version, docs: "/docs", health: "/api/v1/health" }),
   }),
   defineOperation({
     ...common,

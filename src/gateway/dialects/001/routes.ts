@@ -84,7 +84,7 @@ const requestErrors = [
   "too_large",
 ] as const;
 
-export const routes001: readonly Operation[] = [
+const all: readonly Operation[] = [
   defineRoute({
     ...common,
     name: "api.requests.create",
@@ -272,3 +272,6 @@ const toCallback = (one: Callback) => ({
   response: one.data,
   calls: [...one.calls],
 });
+
+/** Until the operations behind the others are there. */
+export const routes001: readonly Operation[] = all.filter(({ name }) => name === "api.metrics");

@@ -54,6 +54,11 @@ export interface HandledRoute<I extends z.ZodObject, O extends z.ZodType> extend
 
 const byName = new Map<string, Operation>();
 
+/** True when there is such a core operation. */
+export function hasOperation(name: string): boolean {
+  return coreOperations.some((one) => one.name === name);
+}
+
 /** The core operation of this name; one that is not there is a mistake of the programmer. */
 export function coreOperation(name: string): Operation {
   if (byName.size === 0) for (const one of coreOperations) byName.set(one.name, one);

@@ -21,6 +21,7 @@ import { hashJson } from "../json.ts";
 import { defineOperation, freeJson, freeObject, type OperationContext, pageFields } from "../operation.ts";
 import { amountsOf } from "./amounts.ts";
 import { type TaskView, task, taskStatuses, toTask } from "./task-shape.ts";
+import { checkTemplateOf } from "./templates.ts";
 import { absent, brief, named, requireId, whole } from "./values.ts";
 
 const createInput = z.strictObject({
@@ -74,6 +75,7 @@ async function create(ctx: OperationContext, input: CreateInput) {
   const key = ctx.idempotencyKey;
   const made = () => (key === undefined ? ctx.runtime.newId() : idFromKey(ctx.credential.id, "tasks.create", key));
   const id = input.task_id === undefined ? `task_${made()}` : requireId("task", input.task_id);
+  await checkTemplateOf(ctx, input.input);
   const { values } = ctx.runtime;
   const [large, metadata] = await Promise.all([
     values.offload(id, (input.input ?? null) as Json),
@@ -137,7 +139,7 @@ export const taskOperations = [
     status: 201,
     scope: "tasks:write",
     idempotent: true,
-    errors: ["invalid_input", "idempotency_conflict", "already_exists", "too_large"],
+    errors: ["invalid_input", "invalid_template", "idempotency_conflict", "already_exists", "too_large"],
     example: { task_type: "echo", input: { hello: "world" } },
     input: createInput,
     output: z.object({ task }),

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { TroupeError } from "../../../machines/errors.ts";
 import { isObject } from "../../../machines/json.ts";
-import { answer, call, defineRoute } from "../../dialect.ts";
+import { answer, call, defineRoute, hasOperation } from "../../dialect.ts";
 import { invalid, zodProblems } from "../../errors.ts";
 import { freeJson, type Operation, type OperationContext } from "../../operation.ts";
 import { anyId } from "../api-v1/schema.ts";
@@ -273,5 +273,7 @@ const toCallback = (one: Callback) => ({
   calls: [...one.calls],
 });
 
-/** Until the operations behind the others are there. */
-export const routes001: readonly Operation[] = all.filter(({ name }) => name === "api.metrics");
+/** Until the operation behind it is there. */
+export const routes001: readonly Operation[] = all.filter(
+  ({ name }) => name !== "api.auth.token" || hasOperation("auth.token"),
+);

@@ -2,7 +2,7 @@
  * Routes of contract 004 alone: resources, conflicts, performance. The dashboard is in dashboard.ts.
  */
 import { z } from "zod";
-import { answer, call, defineRoute } from "../../dialect.ts";
+import { answer, call, defineRoute, hasOperation } from "../../dialect.ts";
 import { freeObject, type Operation } from "../../operation.ts";
 import { collect, listFields } from "../api-v1/pages.ts";
 import { anyId, metadata } from "../api-v1/schema.ts";
@@ -251,6 +251,3 @@ const performanceRoute = defineRoute({
 });
 
 export const routes004: readonly Operation[] = [performanceRoute, ...dashboardRoutes];
-
-/** Until the operations behind them are there. */
-export const later: readonly Operation[] = [...resourceRoutes, ...conflictRoutes];

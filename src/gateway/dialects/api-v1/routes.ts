@@ -6,8 +6,4 @@ import { agentRoutes } from "./agents.ts";
 import { taskRoutes } from "./tasks.ts";
 import { workflowRoutes } from "./workflows.ts";
 
-export const apiV1Routes: readonly Operation[] = [
-  ...agentRoutes.filter(({ method, path }) => method === "GET" && !path.endsWith("next")),
-  ...taskRoutes.filter(({ method }) => method === "GET"),
-  ...workflowRoutes,
-];
+export const apiV1Routes: readonly Operation[] = [...agentRoutes, ...taskRoutes, ...workflowRoutes];

@@ -44,6 +44,7 @@ interface Form {
   readonly type?: string;
   readonly retry_policy?: unknown;
   readonly deadline?: string;
+  readonly resources?: unknown;
 }
 
 /** The core's input of `tasks.create`. */
@@ -56,6 +57,7 @@ export function toCreate(body: TaskBody): Record<string, unknown> {
     ...(typeof body.type === "string" && { type: body.type }),
     ...(body.retry_policy !== null && body.retry_policy !== undefined && { retry_policy: body.retry_policy }),
     ...(typeof body.deadline === "string" && { deadline: body.deadline }),
+    ...(body.resources !== null && body.resources !== undefined && { resources: body.resources }),
   };
   const given = {
     task_id: body.id,
@@ -136,7 +138,7 @@ export function toTask(one: CoreTask) {
     parent_workflow_id: one.parent_workflow ?? one.run_id,
     project_id: one.attributes?.project_id ?? null,
     required_capabilities: one.capabilities,
-    resources: one.resources ?? {},
+    resources: form.resources ?? one.resources ?? {},
     dependencies: one.dependencies,
     input_data: one.input,
     output_data: one.output,

@@ -2,7 +2,7 @@
  * Routes of contract 004 alone: resources, conflicts, performance. The dashboard is in dashboard.ts.
  */
 import { z } from "zod";
-import { answer, call, defineRoute, hasOperation } from "../../dialect.ts";
+import { answer, call, defineRoute } from "../../dialect.ts";
 import { freeObject, type Operation } from "../../operation.ts";
 import { collect, listFields } from "../api-v1/pages.ts";
 import { anyId, metadata } from "../api-v1/schema.ts";
@@ -11,7 +11,7 @@ import { dashboardRoutes } from "./dashboard.ts";
 interface CoreResource {
   readonly resource_id: string;
   readonly name: string;
-  readonly type: string;
+  readonly resource_type: string;
   readonly capacity: unknown;
   readonly metadata: unknown;
   readonly status: string;
@@ -21,7 +21,7 @@ interface CoreResource {
 const toResource = (one: CoreResource) => ({
   id: one.resource_id,
   name: one.name,
-  type: one.type,
+  type: one.resource_type,
   capacity: one.capacity,
   metadata: one.metadata,
   status: one.status,
@@ -78,8 +78,8 @@ const resourceRoutes: readonly Operation[] = [
     }),
     output: answer,
     async handle(ctx, { name, type, capacity, metadata: more }) {
-      const input = { name, type, capacity, ...defined({ metadata: more }) };
-      return toResource(resourceIn(await call(ctx, "resources.register", input)));
+      const input = { name, resource_type: type, capacity, ...defined({ metadata: more }) };
+      return toResource(await call<CoreResource>(ctx, "resources.register", input));
     },
   }),
   defineRoute({
@@ -97,7 +97,7 @@ const resourceRoutes: readonly Operation[] = [
       const status = input.status ?? input.status_filter;
       return collect(ctx, input, {
         operation: "resources.list",
-        query: defined({ type }),
+        query: defined({ resource_type: type }),
         show: (one: CoreResource) => (status === undefined || one.status === status ? toResource(one) : null),
       });
     },
@@ -130,12 +130,6 @@ const resourceRoutes: readonly Operation[] = [
     },
   }),
 ];
-
-/** The core answers with the resource, bare or named. */
-function resourceIn(made: unknown): CoreResource {
-  const named = (made as { resource?: CoreResource }).resource;
-  return named ?? (made as CoreResource);
-}
 
 const conflictRoutes: readonly Operation[] = [
   defineRoute({
@@ -250,4 +244,9 @@ const performanceRoute = defineRoute({
   },
 });
 
-export const routes004: readonly Operation[] = [performanceRoute, ...dashboardRoutes];
+export const routes004: readonly Operation[] = [
+  ...resourceRoutes,
+  ...conflictRoutes,
+  performanceRoute,
+  ...dashboardRoutes,
+];

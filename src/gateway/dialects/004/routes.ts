@@ -18,13 +18,16 @@ interface CoreResource {
   readonly created_at: string | null;
 }
 
+/** Contract 004 knows no fuller than in use. */
+const resourceWord = (status: string): string => (status === "full" ? "in_use" : status);
+
 const toResource = (one: CoreResource) => ({
   id: one.resource_id,
   name: one.name,
   type: one.resource_type,
   capacity: one.capacity,
   metadata: one.metadata,
-  status: one.status,
+  status: resourceWord(one.status),
   created_at: one.created_at,
 });
 
@@ -98,7 +101,10 @@ const resourceRoutes: readonly Operation[] = [
       return collect(ctx, input, {
         operation: "resources.list",
         query: defined({ resource_type: type }),
-        show: (one: CoreResource) => (status === undefined || one.status === status ? toResource(one) : null),
+        show: (one: CoreResource) => {
+          if (one.status === "removed") return null;
+          return status === undefined || resourceWord(one.status) === status ? toResource(one) : null;
+        },
       });
     },
   }),

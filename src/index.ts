@@ -6,5 +6,8 @@ export {
   type AgentDefinition,
   type ArtifactInput,
   defineAgent,
+  defineTool,
   TaskError,
+  type ToolContext,
+  type ToolDefinition,
 } from "./actors/agent.ts";

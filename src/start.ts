@@ -6,6 +6,7 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import pino from "pino";
+import type { ToolDefinition } from "./actors/agent.ts";
 import { Grants } from "./actors/dispatch/grants.ts";
 import { AgentExecutor } from "./actors/executors/agent.ts";
 import { CallbackExecutor } from "./actors/executors/callback.ts";
@@ -149,14 +150,16 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
     started.push({ what: "node", stop: () => host.stop() });
     return host;
   }
-  const agents = [...builtInAgents(modelOf(config, bus)), ...(await loadAgents(config.agents))];
+  const loaded = await loadAgents(config.agents);
+  const agents = [...builtInAgents({ ...modelOf(config, bus), tools: loaded.tools }), ...loaded.agents];
   let executor: AgentExecutor | undefined;
   const host = await startHost({
     ...common,
     role: config.role,
     executors: (runtime, boot) => {
       const ask = runtime.ask.bind(runtime);
-      const port = { ask, values: runtime.values, clock: bus.clock, node: boot, name, logger: log };
+      const announce = runtime.announce.bind(runtime);
+      const port = { ask, announce, values: runtime.values, clock: bus.clock, node: boot, name, logger: log };
       executor = new AgentExecutor(port);
       for (const agent of agents) executor.host(agent);
       const outside = newOutside(config.callbackAllow, bus.clock);
@@ -235,9 +238,10 @@ async function registerWorkflows(runtime: TroupeRuntime, bus: NatsBus, log: Log)
   }
 }
 
-/** Everything that a file exports and that looks like an agent. */
-async function loadAgents(files: readonly string[]): Promise<AnyAgent[]> {
+/** Everything that a file exports and that looks like an agent or a tool. */
+async function loadAgents(files: readonly string[]) {
   const agents: AnyAgent[] = [];
+  const tools: ToolDefinition<never>[] = [];
   for (const file of files) {
     let module: Record<string, unknown>;
     try {
@@ -248,12 +252,21 @@ async function loadAgents(files: readonly string[]): Promise<AnyAgent[]> {
         `${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
       );
     }
-    const found = [...new Set(Object.values(module).flat())].filter(isAgent);
-    if (found.length === 0)
+    const values = [...new Set(Object.values(module).flat())];
+    const found = { agents: values.filter(isAgent), tools: values.filter(isTool) };
+    if (found.agents.length + found.tools.length === 0) {
       throw new TroupeError("invalid_input", `${file} exports no agent; export what defineAgent() gives.`);
-    agents.push(...found);
+    }
+    agents.push(...found.agents);
+    tools.push(...found.tools);
   }
-  return agents;
+  return { agents, tools };
+}
+
+function isTool(value: unknown): value is ToolDefinition<never> {
+  if (typeof value !== "object" || value === null) return false;
+  const { name, parameters, run } = value as { name?: unknown; parameters?: unknown; run?: unknown };
+  return typeof name === "string" && typeof parameters === "object" && typeof run === "function";
 }
 
 function isAgent(value: unknown): value is AnyAgent {

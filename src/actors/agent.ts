@@ -26,6 +26,18 @@ export interface AgentContext {
   event(name: string, data: JsonObject): void;
   /** Adds to the run's cost when this attempt's completion is accepted. */
   cost(cost: { promptTokens?: number; completionTokens?: number; usd?: number }): void;
+  /**
+   * What the last attempt saved with `save`; null when nothing was. With it an attempt goes on where the one
+   * before it was cut off.
+   */
+  readonly saved: Json;
+  /** Keeps a value for the next attempt, in one commit with a stored event if one is given. Replaces what was saved. */
+  save(value: Json, event?: { readonly name: string; readonly data: JsonObject }): Promise<void>;
+  /**
+   * Tells live listeners something at once (a token of an answer): not stored, at most once. What matters has to
+   * be stored besides, by `event`, `save` or the output.
+   */
+  live(name: string, data: JsonObject): void;
   /** A deadline-aware wait on the injected clock; rejects when `signal` aborts. */
   sleep(ms: number): Promise<void>;
 }
@@ -51,6 +63,34 @@ export interface AgentDefinition<I = Json, O = Json> {
   run(ctx: AgentContext, input: I): Promise<O> | O;
   /** Answers requests to the subject `agent.<type>.<operation>`. */
   request?(operation: string, data: Json): Promise<Json> | Json;
+}
+
+/** What a tool's function is given. */
+export interface ToolContext {
+  readonly signal: AbortSignal;
+  /** The same for every attempt at this very call: hand it to the systems you call. */
+  readonly idempotencyKey: string;
+  readonly toolCallId: string;
+  /** The conversation (thread) that the call belongs to. */
+  readonly sessionId: string;
+  log(message: string, fields?: Record<string, unknown>): void;
+}
+
+export interface ToolDefinition<A = unknown> {
+  /** As the model calls it: [A-Za-z0-9_-]{1,64}. */
+  readonly name: string;
+  readonly description?: string;
+  /** Of the arguments: a zod schema, or a JSON Schema. */
+  readonly parameters: ZodType<A> | JsonObject;
+  /** A human decides before each call. */
+  readonly needsApproval?: boolean;
+  /** What it returns goes to the model: a string as it is, anything else as JSON. Thrown errors go there too. */
+  run(ctx: ToolContext, args: A): Promise<Json> | Json;
+}
+
+/** Types a tool; `troupe start --agents ./file.ts` loads those that the file exports, for the model agent. */
+export function defineTool<A = unknown>(definition: ToolDefinition<A>): ToolDefinition<A> {
+  return definition;
 }
 
 /** A failure with a code of its own and a say in whether to retry. */

@@ -62,6 +62,11 @@ export const gatewayLimits: GatewayLimits = {
   wsBufferBytesMax: 4 * 1024 * 1024,
 };
 
+export interface AgUiSettings {
+  /** What becomes of a run whose client goes before its end. */
+  readonly onDisconnect: "cancel" | "detach";
+}
+
 export interface GatewayConfig {
   readonly host: string;
   /** 0: any free port. */
@@ -78,4 +83,6 @@ export interface GatewayConfig {
   /** Shown in `GET /` and in the OpenAPI document. */
   readonly version: string;
   readonly limits?: Partial<GatewayLimits>;
+  /** Default: `cancel`. */
+  readonly agUi?: AgUiSettings | undefined;
 }

@@ -78,6 +78,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     monitor: new Monitor(runtime, clock, config.version),
     agentHints: new AgentHints(runtime),
     auth: auth.services,
+    agUi: config.agUi ?? { onDisconnect: "cancel" },
     version: config.version,
   };
   const publicUrl = config.publicUrl?.replace(/\/+$/, "");
@@ -147,7 +148,7 @@ async function requireProtection(config: GatewayConfig, auth: Auth): Promise<voi
 async function drain(handler: Handler, clock: GatewayClock, graceMs: number): Promise<void> {
   for (const exchange of handler.active) {
     exchange.closing = true;
-    if (exchange.began) exchange.abort.abort();
+    if (exchange.began) exchange.abort.abort("closing");
   }
   if (handler.active.size === 0) return;
   await new Promise<void>((resolve) => {

@@ -9,7 +9,7 @@ import type { Activity } from "./activity.ts";
 import type { AgentHints } from "./agents/hints.ts";
 import type { AuthServices } from "./auth/auth.ts";
 import { type Credential, requireScope } from "./auth/credential.ts";
-import type { GatewayClock, GatewayLimits, GatewayLogger } from "./config.ts";
+import type { AgUiSettings, GatewayClock, GatewayLimits, GatewayLogger } from "./config.ts";
 import type { DownloadSigner } from "./downloads.ts";
 import { invalid, zodProblems } from "./errors.ts";
 import type { Hub } from "./hub.ts";
@@ -34,6 +34,7 @@ export interface Services {
   readonly monitor: Monitor;
   readonly agentHints: AgentHints;
   readonly auth: AuthServices;
+  readonly agUi: AgUiSettings;
   readonly version: string;
 }
 
@@ -57,7 +58,7 @@ export interface StreamRequest {
   readonly lastEventId: string;
   /** Path and query exactly as received. */
   readonly target: string;
-  /** Aborted when the client has gone or the gateway closes. */
+  /** Aborted when the client has gone or, with the reason `closing`, the gateway closes. */
   readonly signal: AbortSignal;
 }
 

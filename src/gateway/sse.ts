@@ -23,46 +23,57 @@ export function acceptsEventStream(accept: string): boolean {
   });
 }
 
-export interface RootStreamOptions {
+export interface RootEventsOptions {
   readonly root: string;
-  /** The stream begins after this number. */
+  /** The events begin after this number. */
   readonly after: number;
   /** The root is over: end when history is told. */
   readonly ended: boolean;
   readonly signal: AbortSignal;
+}
+
+export interface RootStreamOptions extends RootEventsOptions {
   /** The text for an event, or null for none; `last` ends the stream after it. */
   frame(event: StoredEvent): { readonly text: string; readonly last: boolean } | null;
 }
 
 /** Subscribes live, tells history, then what comes. Ends with the last event or when the signal aborts. */
 export async function* rootStream(services: Services, options: RootStreamOptions): AsyncGenerator<string> {
-  const { root, signal } = options;
-  const live = new LiveTail(services, options.signal);
+  // Lets the headers go out before the first event.
+  yield comment;
+  for await (const event of rootEvents(services, options)) {
+    if (event === "silence") {
+      yield comment;
+      continue;
+    }
+    const frame = options.frame(event);
+    if (frame !== null) yield frame.text;
+    if (frame?.last === true) return;
+  }
+}
+
+/** A root's stored events: history, then live, each once and in order; `silence` after a heartbeat's time without any. */
+export async function* rootEvents(
+  services: Services,
+  { root, after, ended, signal }: RootEventsOptions,
+): AsyncGenerator<StoredEvent | "silence"> {
+  const live = new LiveTail(services, signal);
   const stop = await services.hub.followRoot(root, (event) => live.push(event));
-  let no = options.after;
+  let no = after;
   try {
-    // Lets the headers go out before the first event.
-    yield comment;
     while (!signal.aborted) {
       const page = await services.runtime.history(root, no, historyPage);
       for (const event of page.events) {
         no = event.no;
-        const frame = options.frame(event);
-        if (frame !== null) yield frame.text;
-        if (frame?.last === true || signal.aborted) return;
+        yield event;
+        if (signal.aborted) return;
       }
       if (page.events.length > 0 && no < page.last) continue;
-      if (options.ended) return;
+      if (ended) return;
       for (let next = await live.next(no); next !== "gap"; next = await live.next(no)) {
         if (next === "stop") return;
-        if (next === "silence") {
-          yield comment;
-          continue;
-        }
-        no = next.no;
-        const frame = options.frame(next);
-        if (frame !== null) yield frame.text;
-        if (frame?.last === true) return;
+        if (next !== "silence") no = next.no;
+        yield next;
       }
     }
   } finally {

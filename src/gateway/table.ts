@@ -2,6 +2,7 @@
  * The whole table: Troupe's operations and the dialects' routes over them. Routes, validation, OpenAPI and
  * metric labels come from it.
  */
+import { agUiRoutes } from "./ag-ui/routes.ts";
 import { promptRoutes } from "./dialects/000/routes.ts";
 import { routes001 } from "./dialects/001/routes.ts";
 import { routes004 } from "./dialects/004/routes.ts";
@@ -16,3 +17,4 @@ export const operations: readonly Operation[] = [
   ...routes001,
   ...routes004,
 ];
+export const operations: readonly Operation[] = [...coreOperations, ...promptRoutes, ...apiV1Routes, ...agUiRoutes];

@@ -15,6 +15,7 @@ import { rateDefinition } from "./rate/machine.ts";
 import { requestDefinition } from "./request/machine.ts";
 import { resourceDefinition } from "./resource/machine.ts";
 import { runDefinition } from "./run/definition.ts";
+import { sessionDefinition } from "./session/machine.ts";
 import { sharedStateDefinition } from "./shared-state/machine.ts";
 import { subscriptionDefinition } from "./subscription/machine.ts";
 import { taskDefinition } from "./task/machine.ts";
@@ -41,6 +42,7 @@ export const definitions: readonly ActorDefinition[] = [
   credentialDefinition,
   rateDefinition,
   idempotencyDefinition,
+  sessionDefinition,
 ];
 
 export * from "./address.ts";
@@ -58,6 +60,9 @@ export { outputStage, runCommandSchema, runCreateSchema, runDecideSchema, taskAd
 export { scopeOf } from "./run/scope.ts";
 export type { ArtifactEntry, Cost, Failure, Retry } from "./schema.ts";
 export { type Issue, issuesOf } from "./schema.ts";
+export { chatWorkflow, chatWorkflowName } from "./session/chat-workflow.ts";
+export type { SessionView } from "./session/machine.ts";
+export { flattened } from "./session/messages.ts";
 export type { Outcome, TaskCommand, TaskContext } from "./task/schema.ts";
 export { outcomeSchema, taskCommandSchema, taskCreateSchema } from "./task/schema.ts";
 export { describeIssues, type ParsedWorkflow, parseWorkflow } from "./workflow/check.ts";

@@ -39,6 +39,11 @@ export function collectingContext(signal: AbortSignal = new AbortController().si
       kept.cost.usd += cost.usd ?? 0;
     },
     async sleep() {},
+    saved: null,
+    async save(_value, event) {
+      if (event !== undefined) kept.events.push(event);
+    },
+    live() {},
   };
 }
 

@@ -118,6 +118,7 @@ export function fakePort(answer: (said: Said, before: number) => Promise<void> |
       await answer({ to, command }, said.length - 1);
       return { reply: null, view: null, step: said.length };
     },
+    announce() {},
     values: new BlobValues(blobs),
     clock,
     node: "n1",

@@ -34,6 +34,7 @@ beforeEach(async () => {
     executors: (runtime, node) => {
       const port: ExecutorPort = {
         ask: (to, command) => runtime.ask(to, command),
+        announce: runtime.announce.bind(runtime),
         values: runtime.values,
         clock: bus.clock,
         node,

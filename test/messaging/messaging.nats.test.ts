@@ -37,7 +37,14 @@ async function join(name: string, role: "all" | "gateway"): Promise<Host> {
     name,
     role,
     executors: (runtime, node) => {
-      const port = { ask: runtime.ask.bind(runtime), values: runtime.values, clock: bus.clock, node, logger: quiet };
+      const port = {
+        announce: runtime.announce.bind(runtime),
+        ask: runtime.ask.bind(runtime),
+        values: runtime.values,
+        clock: bus.clock,
+        node,
+        logger: quiet,
+      };
       const outside = newOutside(["127.0.0.1"], bus.clock);
       return role === "gateway" ? [] : [new CallbackExecutor(port, { outside, secret: (n) => runtime.secret(n) })];
     },

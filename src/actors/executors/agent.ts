@@ -361,13 +361,14 @@ function attemptOf({ spec, context }: Work): number {
 
 function factsOf(job: Job, agentType: string): TaskFacts {
   const { address, context } = job.work;
-  const { runId, input, outputBytesMax } = context;
+  const { runId, input, outputBytesMax, saved } = context;
   return {
     address,
     agentType,
     attempt: attemptOf(job.work),
     runId: typeof runId === "string" ? runId : undefined,
     input: input ?? null,
+    ...(saved === undefined ? {} : { saved }),
     outputBytesMax: typeof outputBytesMax === "number" ? outputBytesMax : undefined,
   };
 }

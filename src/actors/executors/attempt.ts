@@ -37,7 +37,10 @@ export async function runAttempt(
 ): Promise<JsonObject | null> {
   const root = rootOf(facts.address.key);
   const bytesMax = facts.outputBytesMax ?? thresholdBytesDefault;
-  const { context, leavings } = agentContext(port, facts, reporter, signal, bytesMax);
+  const { saved: kept } = facts;
+  const load = kept === undefined ? null : persist(port, signal, () => port.values.load(kept)).catch(() => null);
+  const saved = load === null ? null : await load;
+  const { context, leavings } = agentContext(port, facts, reporter, signal, bytesMax, saved);
   try {
     const input = await persist(port, signal, () => port.values.load(facts.input));
     const result = await callFunction(definition, context, input).finally(onReturn);

@@ -39,6 +39,8 @@ export interface AttemptFacts {
   readonly attempt: number;
   readonly agentType: string;
   readonly runId: string | undefined;
+  /** What an earlier attempt saved; may hold references to large values. */
+  readonly saved?: Json;
 }
 
 /** What a function has left with its context so far. */
@@ -54,6 +56,7 @@ export function agentContext(
   reporter: Reporter,
   signal: AbortSignal,
   outputBytesMax: number,
+  saved: Json = null,
 ): { context: AgentContext; leavings: Leavings } {
   const leavings: Leavings = { artifacts: [], cost: { promptTokens: 0, completionTokens: 0, usd: 0 } };
   const keeper = artifactKeeper(port, facts, signal, outputBytesMax, leavings.artifacts);
@@ -73,6 +76,9 @@ export function agentContext(
     artifact: keeper,
     event: (name, data) => addEvent(reporter, name, data),
     cost: (cost) => addCost(leavings.cost, cost),
+    saved,
+    save: (value, event) => saveValue(port, facts, reporter, signal, value, event),
+    live: (name, data) => port.announce(facts.address, facts.agentType, name, data),
     sleep: (ms) => abortableSleep(port, ms, signal),
   };
   return { context, leavings };
@@ -136,7 +142,30 @@ function checkArtifact(artifact: ArtifactInput): void {
   }
 }
 
+/** Large values go to a blob first; the value and the event are one commit. */
+async function saveValue(
+  port: ExecutorPort,
+  facts: AttemptFacts,
+  reporter: Reporter,
+  signal: AbortSignal,
+  value: Json,
+  event: { readonly name: string; readonly data: JsonObject } | undefined,
+): Promise<void> {
+  signal.throwIfAborted();
+  if (event !== undefined) checkEvent(event.name, event.data);
+  const kept = await persist(port, signal, () => port.values.offload(rootOf(facts.address.key), value));
+  const delivery = await reporter.save({ value: kept, ...event });
+  if (delivery.kind === "accepted") return;
+  if (delivery.kind === "refused") throw new TaskError(`it could not be saved: ${delivery.error.message}`);
+  throw new TaskError("the attempt is over; nothing can be saved any more", { retryable: false });
+}
+
 function addEvent(reporter: Reporter, name: string, data: JsonObject): void {
+  checkEvent(name, data);
+  if (!reporter.note(name, data)) throw new TaskError("too many events wait to be stored; emit fewer");
+}
+
+function checkEvent(name: string, data: JsonObject): void {
   const fail = (message: string) => {
     throw new TaskError(message, { code: "invalid_event", retryable: false });
   };
@@ -144,7 +173,6 @@ function addEvent(reporter: Reporter, name: string, data: JsonObject): void {
   if (reservedEvents.has(name)) fail(`the event name "${name}" belongs to the task itself; choose another`);
   assertNoRefs(data);
   if (JSON.stringify(data).length > eventBytesMax) fail(`the data of event "${name}" is over ${eventBytesMax} bytes`);
-  if (!reporter.note(name, data)) throw new TaskError("too many events wait to be stored; emit fewer");
 }
 
 function addCost(total: Leavings["cost"], cost: Parameters<AgentContext["cost"]>[0]): void {

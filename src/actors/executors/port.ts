@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../bus/clock.ts";
 import type { Address } from "../../machines/address.ts";
-import type { Command } from "../../machines/effects.ts";
+import type { Command, JsonObject } from "../../machines/effects.ts";
 import type { Answer, LargeValues } from "../client.ts";
 
 /** The part of pino's logger that is used here. */
@@ -18,6 +18,8 @@ export interface Logger {
 export interface ExecutorPort {
   /** As Runtime.ask: commits, then answers; throws TroupeError. */
   ask(to: Address, command: Command): Promise<Answer>;
+  /** To live listeners at once: not stored, at most once. */
+  announce(at: Address, kind: string, name: string, data: JsonObject): void;
   readonly values: LargeValues;
   readonly clock: Clock;
   /** This node's id. */

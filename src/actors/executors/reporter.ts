@@ -69,6 +69,14 @@ export class Reporter {
     return true;
   }
 
+  /** Keeps a value for the next attempt; resolves when it is settled. */
+  save(command: JsonObject): Promise<Delivery> {
+    this.#tellStart();
+    return new Promise((done) => {
+      this.#push({ command: { type: "task.save", attempt: this.#attempt, ...command }, done });
+    });
+  }
+
   /** Keeps the latest progress, and sends it when the last one is long enough ago. */
   progress(fraction: number, message?: string): void {
     if (this.#reporting || this.#closed.signal.aborted) return;

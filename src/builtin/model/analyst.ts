@@ -8,8 +8,9 @@ import { analyseSection, sentencesPerSection } from "../brief/analyst.ts";
 import { type Analysis, analyseInputSchema, analysisSchema, type Section } from "../brief/schema.ts";
 import { languageName } from "../text/language.ts";
 import { sentenceCharsMax } from "../text/rank.ts";
-import type { Message, ModelClient } from "./client.ts";
+import type { ModelClient } from "./client.ts";
 import { askForJson } from "./json.ts";
+import type { Message } from "./messages.ts";
 
 /** A shorter section says all by itself. */
 const wordsMin = 20;

@@ -1,6 +1,7 @@
 /** Owns one question to a model in a task's name: its events and its cost. What is asked is the caller's. */
 import type { AgentContext } from "../../actors/agent.ts";
 import type { ModelAnswer, ModelClient, ModelRequest } from "./client.ts";
+import { lengthOf } from "./messages.ts";
 
 /** Asks, and tells the task's events and cost of it. Throws TaskError (`model_…`), or the signal's reason. */
 export async function askModel(
@@ -9,7 +10,7 @@ export async function askModel(
   request: ModelRequest,
 ): Promise<ModelAnswer> {
   const { messages } = request;
-  const characters = messages.reduce((sum, message) => sum + message.content.length, 0);
+  const characters = messages.reduce((sum, message) => sum + lengthOf(message), 0);
   ctx.event("model_requested", { model: client.model, messages: messages.length, characters });
   const answer = await client.complete(request, ctx.signal);
   const { promptTokens, completionTokens, estimated } = answer.usage;

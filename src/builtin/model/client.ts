@@ -7,7 +7,8 @@
  */
 import { TaskError } from "../../actors/agent.ts";
 import { ModelFailure, refusal, unsupportedOption } from "./failure.ts";
-import { type Completion, readCompletion } from "./stream.ts";
+import { lengthOf, type Message, type ToolOffer } from "./messages.ts";
+import { type Completion, type Delta, readCompletion, type ToolCall } from "./stream.ts";
 import { Watchdog } from "./watchdog.ts";
 
 /** The part of the bus's clock that is used here. */
@@ -42,20 +43,20 @@ export interface ModelSettings {
   readonly retryAfterMaxMs?: number;
 }
 
-export interface Message {
-  readonly role: "system" | "user" | "assistant";
-  readonly content: string;
-}
-
 export interface ModelRequest {
   readonly messages: readonly Message[];
   /** Asks for a JSON object. */
   readonly json?: boolean;
   readonly completionTokensMax?: number;
+  readonly tools?: readonly ToolOffer[];
+  /** Hears the answer as it comes; `request` counts this answer's requests from 1: after a broken stream all comes anew. */
+  onDelta?(delta: Delta, request: number): void;
 }
 
 export interface ModelAnswer {
   readonly text: string;
+  readonly reasoning: string;
+  readonly toolCalls: readonly ToolCall[];
   /** As the endpoint names it. */
   readonly model: string;
   readonly finishReason: string;
@@ -94,7 +95,7 @@ export function createModelClient(settings: ModelSettings, timers: ModelTimers):
       for (let requests = 1; ; requests++) {
         signal.throwIfAborted();
         try {
-          const completion = await requestOnce(url, settings, timers, request, options, signal);
+          const completion = await requestOnce(url, settings, timers, request, options, signal, requests);
           return answerOf(settings, request, completion, requests, timers.monotonic() - began);
         } catch (error) {
           signal.throwIfAborted();
@@ -127,6 +128,7 @@ async function requestOnce(
   request: ModelRequest,
   options: Options,
   signal: AbortSignal,
+  no: number,
 ): Promise<Completion> {
   const watchdog = new Watchdog(timers, signal);
   watchdog.total(settings.totalTimeoutMs ?? 300_000);
@@ -150,6 +152,7 @@ async function requestOnce(
     return await readCompletion(response, {
       onToken: () => watchdog.expect("the next token", settings.idleTimeoutMs ?? 30_000),
       elapsedMs: () => timers.monotonic() - began,
+      onDelta: (delta) => request.onDelta?.(delta, no),
     });
   } finally {
     // Ends the connection too when the answer was not read to its end.
@@ -163,6 +166,9 @@ function bodyOf(settings: ModelSettings, request: ModelRequest, options: Options
     messages: request.messages,
     stream: true,
     ...(options.usage ? { stream_options: { include_usage: true } } : {}),
+    ...((request.tools ?? []).length > 0
+      ? { tools: request.tools?.map((tool) => ({ type: "function", function: tool })) }
+      : {}),
     ...(options.json ? { response_format: { type: "json_object" } } : {}),
     ...(settings.temperature === undefined ? {} : { temperature: settings.temperature }),
     ...(request.completionTokensMax === undefined ? {} : { max_tokens: request.completionTokensMax }),
@@ -176,7 +182,7 @@ function answerOf(
   requests: number,
   durationMs: number,
 ): ModelAnswer {
-  const sent = request.messages.reduce((sum, message) => sum + message.content.length, 0);
+  const sent = request.messages.reduce((sum, message) => sum + lengthOf(message), 0);
   const { promptTokens, completionTokens } = completion.usage ?? {
     promptTokens: Math.ceil(sent / charsPerToken),
     completionTokens: Math.ceil(completion.text.length / charsPerToken),
@@ -185,6 +191,8 @@ function answerOf(
     promptTokens * (settings.promptUsdPerMillion ?? 0) + completionTokens * (settings.completionUsdPerMillion ?? 0);
   return {
     text: completion.text,
+    reasoning: completion.reasoning,
+    toolCalls: completion.toolCalls,
     model: completion.model ?? settings.model,
     finishReason: completion.finishReason,
     usage: { promptTokens, completionTokens, estimated: completion.usage === undefined },

@@ -2,7 +2,8 @@
 import type { ZodType } from "zod";
 import { type AgentContext, TaskError } from "../../actors/agent.ts";
 import { askModel } from "./ask.ts";
-import type { Message, ModelClient } from "./client.ts";
+import type { ModelClient } from "./client.ts";
+import type { Message } from "./messages.ts";
 
 const shownCharsMax = 8_000;
 

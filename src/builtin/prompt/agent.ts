@@ -5,7 +5,8 @@
 import { z } from "zod";
 import { type AgentContext, defineAgent } from "../../actors/agent.ts";
 import { askModel } from "../model/ask.ts";
-import type { Message, ModelClient } from "../model/client.ts";
+import type { ModelClient } from "../model/client.ts";
+import type { Message } from "../model/messages.ts";
 import { type Finding, runTools, toolNames } from "./tools.ts";
 
 /** What the tools look at; a longer text is cut, and the answer says so. */

@@ -11,7 +11,7 @@ export type Headers = readonly (readonly [string, string])[];
 export class Exchange {
   readonly head: RequestHead;
   readonly correlationId: string;
-  /** Aborted when the client has gone, or the gateway closes. */
+  /** Aborted when the client has gone, or (with the reason `closing`) the gateway closes. */
   readonly abort = new AbortController();
   readonly extra: (readonly [string, string])[] = [];
   /** Answers end the connection (the gateway closes, or the request was not read to its end). */

@@ -19,6 +19,7 @@ import { requestOperations } from "./requests.ts";
 import { resourceOperations } from "./resources.ts";
 import { runEventOperations } from "./run-events.ts";
 import { runOperations } from "./runs.ts";
+import { sessionOperations } from "./sessions.ts";
 import { sharedStateOperations } from "./shared-state.ts";
 import { subscriptionOperations } from "./subscriptions.ts";
 import { systemOperations } from "./system.ts";
@@ -50,6 +51,7 @@ export const coreOperations: readonly Operation[] = [
   ...templateOperations,
   ...keyOperations,
   ...authOperations,
+  ...sessionOperations,
   ...systemOperations,
   ...activityOperations,
   ...metricsOperations,

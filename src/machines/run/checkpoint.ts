@@ -48,6 +48,7 @@ export type Decision = {
   readonly note?: string;
   readonly input?: Json;
   readonly by?: string;
+  readonly ref?: string;
 };
 
 export const decidedStatus = {
@@ -69,7 +70,13 @@ export function closeCheckpoint(
     ...checkpoint,
     status: decidedStatus[decision.kind],
     providedInput: decision.input ?? null,
-    decision: { approved, note: decision.note ?? null, decidedAt: step.now, by: decision.by ?? null },
+    decision: {
+      approved,
+      note: decision.note ?? null,
+      decidedAt: step.now,
+      by: decision.by ?? null,
+      ...(decision.ref === undefined ? {} : { ref: decision.ref }),
+    },
   };
   step.c.checkpoints = step.c.checkpoints.with(at, closed);
   step.c.waiting -= 1;

@@ -38,12 +38,13 @@ export function decide(step: RunStep, command: RunDecide): void {
     step.effect(decideAgain(checkpoint, command));
     return;
   }
-  const { decision: kind, note, input, by } = command;
+  const { decision: kind, note, input, by, ref } = command;
   const decision: Decision = {
     kind,
     ...(note === undefined ? {} : { note }),
     ...(kind === "provide_input" ? { input: input ?? null } : {}),
     ...(by === undefined ? {} : { by }),
+    ...(ref === undefined ? {} : { ref }),
   };
   const closed = closeCheckpoint(step, at, checkpoint, decision, kind !== "reject");
   step.effect(reply(closed as unknown as Json));

@@ -2,7 +2,7 @@
  * The end of a run, and the halt before stages are undone: what runs is cancelled, what waits is
  * closed. The undoing itself is undo.ts's.
  */
-import { forget, type Json, settle } from "../effects.ts";
+import { forget, type Json, send, settle } from "../effects.ts";
 import { clip, inlineBytesMax, jsonSize } from "../json.ts";
 import { emptyPaged, pagedGet } from "../paged.ts";
 import type { Failure } from "../schema.ts";
@@ -35,6 +35,14 @@ export function endRun(step: RunStep, end: RunEnd): void {
     step.emit("failed", { error: { code: end.error.code, message: clip(end.error.message, 1_024) } });
   }
   c.todo = end.status === "succeeded" ? [] : [{ kind: "sweep", stage: 0, item: 0 }];
+  tellParent(step, end.status);
+}
+
+/** The session that it belongs to hears of the end, and of what came out. */
+function tellParent(step: RunStep, status: RunEnd["status"]): void {
+  const { parent, runId, output, error, cost } = step.c;
+  if (parent === undefined) return;
+  step.effect(send(parent, { type: "session.finish_run", run: runId, status, output, error, cost }));
 }
 
 /** Stops what runs, so that completed stages can be undone; the verdict stands from here on. */

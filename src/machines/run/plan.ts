@@ -84,6 +84,7 @@ function newRun(command: RunCreate, meta: { self: { key: string }; now: number }
     output: null,
     error: null,
     cost: noCost,
+    ...(command.parent === undefined ? {} : { parent: command.parent }),
   };
 }
 
@@ -243,7 +244,13 @@ function close(step: RunStep): Planned<RunContext> {
       if (left !== undefined) c.todo = [left, ...c.todo];
     }
   }
-  if (c.phase !== "ended") c.status = c.waiting > 0 ? "waiting_human" : "running";
+  const waited = c.status === "waiting_human";
+  if (c.phase !== "ended") {
+    c.status = c.waiting > 0 ? "waiting_human" : "running";
+    if (c.parent !== undefined && waited !== c.waiting > 0) {
+      step.effect(send(c.parent, { type: "session.run_waits", run: c.runId, waiting: !waited }));
+    }
+  }
   return step.end();
 }
 

@@ -9,6 +9,7 @@ import type { BlobRef } from "../json.ts";
 import type { Paged } from "../paged.ts";
 import {
   type ArtifactEntry,
+  addressSchema,
   artifactEntrySchema,
   blobRefSchema,
   type Cost,
@@ -58,6 +59,8 @@ export const runCreateSchema = z.strictObject({
   traceId: z.string().max(64),
   requestHash: requestHashSchema,
   createdBy: z.string().max(256),
+  /** A session that hears of waiting and of the end. */
+  parent: addressSchema.optional(),
 });
 export const runCancelSchema = z.strictObject({
   type: z.literal("run.cancel"),
@@ -98,6 +101,8 @@ export const runDecideSchema = z.strictObject({
   /** For `provide_input`; the gateway has checked it against the checkpoint's schema. */
   input: jsonSchema.optional(),
   by: z.string().max(256).optional(),
+  /** The asker's own mark; kept with the decision. */
+  ref: z.string().max(64).optional(),
 });
 const runTimeOutSchema = z.strictObject({ type: z.literal("run.time_out") });
 const runExpireSchema = z.strictObject({ type: z.literal("run.expire_checkpoint"), checkpointId: z.string().max(128) });
@@ -184,6 +189,7 @@ export interface Checkpoint {
     readonly note: string | null;
     readonly decidedAt: number;
     readonly by: string | null;
+    readonly ref?: string;
   } | null;
 }
 
@@ -246,6 +252,8 @@ export interface RunContext {
   readonly output: Json;
   readonly error: Failure | null;
   readonly cost: Cost;
+  /** The session that hears of waiting and of the end. */
+  readonly parent?: Address;
 }
 
 export const taskAddress = (runId: string, stage: string, index?: number): Address => ({

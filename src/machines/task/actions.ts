@@ -92,7 +92,10 @@ export const taskSetup = setup({
     isForeignDependency: ({ context, event }) =>
       event.type === "task.dependency_done" && !context.unmet.includes(event.key),
     dependencyFailed: ({ event }) => event.type === "task.dependency_done" && event.status !== "completed",
-    isReservedNote: ({ event }) => event.type === "task.note" && ownEvents.has(event.name),
+    isReservedNote: ({ event }) =>
+      (event.type === "task.note" || event.type === "task.save") &&
+      event.name !== undefined &&
+      ownEvents.has(event.name),
     hasTooManyWatchers: ({ context }) => context.watchers.length >= watchersMax,
   },
   delays: {
@@ -136,8 +139,8 @@ export const taskSetup = setup({
     refuseRunning: effects<TaskContext, TaskEvent>(({ context }) => [
       refuse("conflict", "the attempt runs with another agent", { agent: context.agent }),
     ]),
-    refuseReserved: on("task.note", (_, event) => [
-      refuse("invalid_input", `the event name ${event.name} belongs to the task itself`),
+    refuseReserved: effects<TaskContext, TaskEvent>(({ event }) => [
+      refuse("invalid_input", `the event name ${"name" in event ? event.name : ""} belongs to the task itself`),
     ]),
     refuseWatcher: effects(() => [refuse("overloaded", `a task has at most ${watchersMax} watchers`)]),
     refuseWork: on("work.lose", (context, event) => [
@@ -223,6 +226,14 @@ export const taskSetup = setup({
       return [emit("progressed", eventData(context, { fraction, message, ...(details !== undefined && { details }) }))];
     }),
     tellNote: on("task.note", (context, event) => [emit(event.name, { ...event.data, ...eventData(context) })]),
+    save: assign(({ event }) => {
+      assertEvent(event, "task.save");
+      return { saved: event.value };
+    }),
+    tellSaved: on("task.save", (context, event) => [
+      reply(null),
+      ...(event.name === undefined ? [] : [emit(event.name, { ...event.data, ...eventData(context) })]),
+    ]),
     accept: assign(({ context, event }) => {
       assertEvent(event, "task.report");
       return acceptReport(context, event.meta, event.outcome);

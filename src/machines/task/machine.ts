@@ -94,6 +94,11 @@ export const taskMachine = taskSetup.createMachine({
               { guard: "isReservedNote", actions: "refuseReserved" },
               { actions: "tellNote" },
             ],
+            "task.save": [
+              { guard: "isOldAttempt", actions: "refuseAttempt" },
+              { guard: "isReservedNote", actions: "refuseReserved" },
+              { actions: ["save", "tellSaved"] },
+            ],
           },
           states: {
             ready: {
@@ -181,7 +186,7 @@ export const taskDefinition: ActorDefinition<TaskContext> = {
           ...(context.parentWorkflow === undefined ? {} : { parentWorkflow: context.parentWorkflow }),
         },
   view: ({ value, context }) => {
-    const { watchers: _watchers, requestHash: _requestHash, ...shown } = context;
+    const { watchers: _watchers, requestHash: _requestHash, saved: _saved, ...shown } = context;
     return { status: taskStatus(value), ...shown } as unknown as Json;
   },
   ended: ({ value }) => ends.has(taskStatus(value)),

@@ -149,6 +149,17 @@ export const taskNoteSchema = z.strictObject({
   name: z.string().regex(/^[a-z][a-z_]{0,63}$/, "must match [a-z][a-z_]{0,63}"),
   data: jsonObjectSchema,
 });
+/** Keeps a value for the next attempt, with an event in the same commit if `name` is given. */
+export const taskSaveSchema = z.strictObject({
+  type: z.literal("task.save"),
+  attempt: attemptSchema,
+  value: jsonSchema,
+  name: z
+    .string()
+    .regex(/^[a-z][a-z_]{0,63}$/, "must match [a-z][a-z_]{0,63}")
+    .optional(),
+  data: jsonObjectSchema.optional(),
+});
 export const taskReportSchema = z.strictObject({
   type: z.literal("task.report"),
   attempt: attemptSchema.optional(),
@@ -187,6 +198,7 @@ export const taskCommandSchema = z.discriminatedUnion("type", [
   taskProgressSchema,
   taskRejectSchema,
   taskNoteSchema,
+  taskSaveSchema,
   taskReportSchema,
   taskCancelSchema,
   taskWatchSchema,
@@ -254,6 +266,8 @@ export interface TaskContext {
   readonly error: Failure | null;
   readonly artifacts: readonly ArtifactEntry[];
   readonly cost: Cost;
+  /** What an attempt saved for the next one; gone when the task is over. */
+  readonly saved?: Json;
   // What follows is absent, not null, where there is none: most tasks never have it.
   readonly assignedAgent?: string;
   /** Per unit, in base units. */

@@ -162,6 +162,7 @@ export function acceptReport(context: TaskContext, meta: StepMeta, outcome: Outc
     artifacts: outcome.artifacts,
     error: null,
     cost,
+    ...(context.saved === undefined ? {} : { saved: null }),
   };
 }
 

@@ -31,7 +31,14 @@ export async function startReal(): Promise<Real> {
     logger,
     name: "test",
     executors: (runtime, node) => {
-      const port = { ask: runtime.ask.bind(runtime), values: runtime.values, clock: bus.clock, node, logger };
+      const port = {
+        ask: runtime.ask.bind(runtime),
+        announce: runtime.announce.bind(runtime),
+        values: runtime.values,
+        clock: bus.clock,
+        node,
+        logger,
+      };
       const agents = new AgentExecutor(port);
       for (const agent of builtInAgents()) agents.host(agent);
       const outside = newOutside(["127.0.0.1"], bus.clock);

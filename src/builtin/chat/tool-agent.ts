@@ -1,0 +1,26 @@
+/** Agent `tool`: one call of one of the node's tools, as a task of its own. */
+import { z } from "zod";
+import { defineAgent } from "../../actors/agent.ts";
+import type { Toolbox } from "./tools/toolbox.ts";
+
+const inputSchema = z.looseObject({
+  toolCallId: z.string(),
+  name: z.string(),
+  arguments: z.string(),
+  sessionId: z.string().default(""),
+});
+
+export function toolAgent(toolbox: Toolbox) {
+  return defineAgent({
+    type: "tool",
+    description: `Calls one of the tools ${toolbox.names.join(", ")}.`,
+    capabilities: ["tools"],
+    concurrency: 64,
+    input: inputSchema,
+    async run(ctx, { name, toolCallId, sessionId, arguments: text }) {
+      const { signal, idempotencyKey } = ctx;
+      const log = (line: string, fields?: Record<string, unknown>) => ctx.log(line, fields);
+      return { content: await toolbox.call(name, text, { signal, idempotencyKey, toolCallId, sessionId, log }) };
+    },
+  });
+}

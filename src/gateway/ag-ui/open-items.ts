@@ -1,0 +1,105 @@
+/**
+ * What is open in a client's eyes: messages, reasoning, steps, subagents. Owns the rule that nothing ends twice
+ * and that all is closed before a run ends (the client's verifier refuses anything else). Pure.
+ */
+import {
+  type AgUiEvent,
+  EventType,
+  reasoningContent,
+  reasoningEnd,
+  reasoningStart,
+  stepFinished,
+  stepStarted,
+  textContent,
+  textEnd,
+  textStart,
+} from "./events.ts";
+import { type Piece, TextTrack } from "./text-track.ts";
+
+type Kind = "text" | "reasoning";
+
+interface Open {
+  readonly kind: Kind;
+  readonly track: TextTrack;
+}
+
+export class OpenItems {
+  readonly #messages = new Map<string, Open>();
+  /** Messages that have ended: late pieces of them are dropped. */
+  readonly #ended = new Set<string>();
+  readonly #steps = new Set<string>();
+  readonly #subagents = new Map<string, string>();
+
+  /** A live piece of a message. */
+  piece(kind: Kind, messageId: string, piece: Piece): AgUiEvent[] {
+    if (this.#ended.has(messageId)) return [];
+    const known = this.#messages.get(messageId);
+    if (known === undefined && piece.at > 0) return [];
+    const open = known ?? { kind, track: new TextTrack() };
+    const text = open.track.push(piece);
+    if (text === "") return [];
+    if (known !== undefined) return [contentOf(kind, messageId, text)];
+    this.#messages.set(messageId, open);
+    return [...startOf(kind, messageId), contentOf(kind, messageId, text)];
+  }
+
+  /** The committed whole of a message. `replace`: what was shown is not its beginning. */
+  commit(kind: Kind, messageId: string, whole: string): { events: AgUiEvent[]; replace: boolean } {
+    if (this.#ended.has(messageId)) return { events: [], replace: false };
+    this.#ended.add(messageId);
+    const open = this.#messages.get(messageId);
+    this.#messages.delete(messageId);
+    if (open === undefined) {
+      if (whole === "") return { events: [], replace: false };
+      return {
+        events: [...startOf(kind, messageId), contentOf(kind, messageId, whole), ...endOf(kind, messageId)],
+        replace: false,
+      };
+    }
+    const rest = open.track.finish(whole);
+    const content = rest === null || rest === "" ? [] : [contentOf(kind, messageId, rest)];
+    return { events: [...content, ...endOf(kind, messageId)], replace: rest === null };
+  }
+
+  startStep(name: string): AgUiEvent[] {
+    if (this.#steps.has(name)) return [];
+    this.#steps.add(name);
+    return [stepStarted(name)];
+  }
+
+  finishStep(name: string): AgUiEvent[] {
+    return this.#steps.delete(name) ? [stepFinished(name)] : [];
+  }
+
+  startSubagent(subagentRunId: string, name: string): AgUiEvent[] {
+    if (this.#subagents.has(subagentRunId)) return [];
+    this.#subagents.set(subagentRunId, name);
+    return [{ type: EventType.SUBAGENT_STARTED, subagentRunId, name }];
+  }
+
+  finishSubagent(subagentRunId: string, error?: string): AgUiEvent[] {
+    if (!this.#subagents.delete(subagentRunId)) return [];
+    return error === undefined
+      ? [{ type: EventType.SUBAGENT_FINISHED, subagentRunId }]
+      : [{ type: EventType.SUBAGENT_ERROR, subagentRunId, message: error }];
+  }
+
+  /** Ends all that is open; true when a message was cut. */
+  closeAll(): { events: AgUiEvent[]; cut: boolean } {
+    const cut = [...this.#messages.values()].some(({ kind }) => kind === "text");
+    const events: AgUiEvent[] = [];
+    for (const [id, { kind }] of this.#messages) {
+      events.push(...endOf(kind, id));
+      this.#ended.add(id);
+    }
+    this.#messages.clear();
+    for (const id of [...this.#subagents.keys()]) events.push(...this.finishSubagent(id));
+    for (const name of [...this.#steps]) events.push(...this.finishStep(name));
+    return { events, cut };
+  }
+}
+
+const startOf = (kind: Kind, id: string): AgUiEvent[] => (kind === "text" ? [textStart(id)] : reasoningStart(id));
+const contentOf = (kind: Kind, id: string, text: string): AgUiEvent =>
+  kind === "text" ? textContent(id, text) : reasoningContent(id, text);
+const endOf = (kind: Kind, id: string): AgUiEvent[] => (kind === "text" ? [textEnd(id)] : reasoningEnd(id));

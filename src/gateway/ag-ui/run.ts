@@ -1,0 +1,81 @@
+/**
+ * One AG-UI run for any protocol: its input checked, begun in its session, its events as they happen, and what
+ * becomes of it when the client goes. Owns no framing.
+ */
+import { RunAgentInputSchema } from "@ag-ui/core/schemas";
+import type { Json, JsonObject } from "../../machines/effects.ts";
+import { invalid, zodProblems } from "../errors.ts";
+import type { OperationContext } from "../operation.ts";
+import { type Begun, beginRun } from "./begin.ts";
+import { cancelRun } from "./control.ts";
+import type { AgUiEvent } from "./events.ts";
+import { type Placed, runStream } from "./run-stream.ts";
+
+export const protocolVersion = "1.0";
+
+export interface AgUiRun extends Begun {
+  readonly events: AsyncGenerator<AgUiEvent>;
+}
+
+/** `input`: a RunAgentInput as JSON. Throws `invalid_input` with each place, and as `beginRun`. */
+export async function agUiRun(
+  ctx: OperationContext,
+  input: unknown,
+  agent: string | undefined,
+  signal: AbortSignal,
+): Promise<AgUiRun> {
+  const parsed = RunAgentInputSchema.safeParse(input);
+  if (!parsed.success) throw invalid("The run's input is not valid", zodProblems(parsed.error as never));
+  const run = parsed.data;
+  const begun = await beginRun(ctx, {
+    threadId: run.threadId,
+    runId: run.runId,
+    agent,
+    messages: run.messages as unknown as JsonObject[],
+    state: run.state as Json | undefined,
+    tools: run.tools as JsonObject[] | undefined,
+    context: run.context as JsonObject[] | undefined,
+    forwardedProps: run.forwardedProps as Json | undefined,
+    resume: run.resume as never,
+  });
+  const placed = runStream(ctx, {
+    ...streamOptions(begun, run.threadId, run.protocolVersion),
+    ...(run.parentRunId === undefined ? {} : { parentRunId: run.parentRunId }),
+    signal,
+    correlationId: ctx.correlationId,
+  });
+  return { ...begun, events: untilGone(ctx, begun, placed, signal) };
+}
+
+export function streamOptions({ session, entry }: Begun, threadId: string, version: string | undefined) {
+  const { id, runId, run, chat, resumed, answers = [] } = entry;
+  return {
+    session,
+    threadId,
+    runId,
+    id,
+    run,
+    chat,
+    resumed,
+    answers,
+    reader: { modern: version !== undefined },
+    ...(version === undefined ? {} : { protocolVersion }),
+  };
+}
+
+/** When the client goes before the end, its run is cancelled or goes on, as the setting says. */
+async function* untilGone(
+  ctx: OperationContext,
+  { session, entry }: Begun,
+  placed: AsyncGenerator<Placed>,
+  signal: AbortSignal,
+): AsyncGenerator<AgUiEvent> {
+  let ended = false;
+  try {
+    for await (const { event } of placed) yield event;
+    ended = !signal.aborted;
+  } finally {
+    const gone = !ended && signal.aborted && signal.reason !== "closing";
+    if (gone && ctx.agUi.onDisconnect === "cancel") await cancelRun(ctx, session, entry.id, "the client has gone");
+  }
+}

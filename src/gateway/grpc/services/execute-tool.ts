@@ -1,0 +1,82 @@
+/**
+ * Contract 003's ExecuteTool: a call is a task. A tool that the session's front end registered waits for it (or for
+ * whoever does the task); any other is done by a node that has it. The call's deadline bounds the wait.
+ */
+import type { Json } from "../../../machines/effects.ts";
+import { TroupeError } from "../../../machines/errors.ts";
+import { isObject } from "../../../machines/json.ts";
+import { readSession } from "../../operations/sessions.ts";
+import { rootEvents } from "../../sse.ts";
+import { type AnyMessage, unpackAny } from "../any.ts";
+import type { CallContext } from "../calls.ts";
+
+interface ExecuteTool {
+  readonly session_id: string;
+  readonly tool_call: {
+    readonly id: string;
+    readonly function: { readonly name: string; readonly arguments: string } | null;
+  } | null;
+  readonly context: AnyMessage | null;
+}
+interface Task {
+  readonly task_id: string;
+  readonly status: string;
+  readonly output: Json;
+  readonly error: { readonly message: string } | null;
+}
+
+const ended: ReadonlySet<string> = new Set(["completed", "failed", "cancelled", "timed_out"]);
+
+export async function executeTool(ctx: CallContext, request: ExecuteTool) {
+  const { id = "", function: called } = request.tool_call ?? {};
+  const name = called?.name ?? "";
+  if (name === "") throw new TroupeError("invalid_input", "tool_call.function.name is required");
+  const toolCallId = id === "" ? `call_${ctx.runtime.newId()}` : id;
+  const frontend = await isFrontendTool(ctx, request.session_id, name);
+  const extra = unpackAny(request.context);
+  const { task } = await ctx.run<{ task: Task }>(
+    "tasks.create",
+    {
+      task_type: frontend ? "frontend_tool" : "tool",
+      title: `Call of ${name}`.slice(0, 512),
+      input: {
+        toolCallId,
+        name,
+        arguments: called?.arguments === "" ? "{}" : (called?.arguments ?? "{}"),
+        sessionId: request.session_id,
+        ...(extra === undefined ? {} : { context: extra }),
+      },
+    },
+    id === "" ? undefined : `tool:${request.session_id}:${id}`.slice(0, 255),
+  );
+  const done = await outcomeOf(ctx, task.task_id);
+  if (done.status === "completed") {
+    return { tool_call_id: toolCallId, result: textOf(done.output), success: true, error_message: "" };
+  }
+  const message = done.error?.message ?? `the call ended as ${done.status}`;
+  return { tool_call_id: toolCallId, result: "", success: false, error_message: message };
+}
+
+async function isFrontendTool(ctx: CallContext, sessionId: string, name: string): Promise<boolean> {
+  if (sessionId === "") return false;
+  const { tools } = await readSession(ctx, sessionId);
+  return tools.some((tool) => tool.name === name);
+}
+
+/** The task when it is over. A client that gives up leaves it as it is. */
+async function outcomeOf(ctx: CallContext, taskId: string): Promise<Task> {
+  const read = () => ctx.run<Task>("tasks.get", { task_id: taskId });
+  let task = await read();
+  if (ended.has(task.status)) return task;
+  for await (const event of rootEvents(ctx, { root: taskId, after: 0, ended: false, signal: ctx.signal })) {
+    if (event !== "silence" && event.key === taskId && ended.has(event.name)) return read();
+  }
+  task = await read();
+  if (ended.has(task.status)) return task;
+  throw new TroupeError("timed_out", `The call goes on as task ${taskId}`, { task_id: taskId });
+}
+
+function textOf(output: Json): string {
+  if (isObject(output) && typeof output.content === "string") return output.content;
+  return typeof output === "string" ? output : JSON.stringify(output);
+}

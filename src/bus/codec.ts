@@ -56,6 +56,7 @@ export interface Codec {
 
 let encoder = newEncoder();
 const decoder = new Decoder();
+let hashing: ReturnType<typeof xxhash> | undefined;
 let loading: Promise<Codec> | undefined;
 
 /** Loads the hash's WebAssembly once; later calls give the same codec. It writes the newest format. */
@@ -87,7 +88,8 @@ export function unpack(bytes: Uint8Array): unknown {
 }
 
 async function makeCodec(written: () => number, readMax: number): Promise<Codec> {
-  const { h64Raw } = await xxhash();
+  hashing ??= xxhash();
+  const { h64Raw } = await hashing;
   // The hash's seed holds version and kind, so that a flipped bit there is found too.
   const hash = (payload: Uint8Array, version: number, kind: number) => h64Raw(payload, BigInt(version * 256 + kind));
   return {

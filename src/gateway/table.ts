@@ -16,5 +16,5 @@ export const operations: readonly Operation[] = [
   ...apiV1Routes,
   ...routes001,
   ...routes004,
+  ...agUiRoutes,
 ];
-export const operations: readonly Operation[] = [...coreOperations, ...promptRoutes, ...apiV1Routes, ...agUiRoutes];

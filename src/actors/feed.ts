@@ -172,9 +172,7 @@ export class JournalFeed implements Feed {
       const tap: Tap = { messages: [], bytes: 0, full: false };
       this.#taps.add(tap);
       try {
-        // First the rest of a message, whose events one cursor cannot tell apart together with another stream's. This
-        // process's own follower may not have that message yet: joined before it came, it would be told whole.
-        if (rest.skip > 0) await this.#reach(rest.stream, (positions[rest.stream] ?? 0) + 1, signal);
+        // First the rest of a message, whose events one cursor cannot tell apart together with another stream's.
         const targets = [...this.#positions.entries()].sort(([a], [b]) => order(a, rest) - order(b, rest));
         for (const [stream, target] of targets) await this.#giveStored(listener, stream, target, positions, rest);
         // A cursor may be ahead of this process's own follower: let it come up first.

@@ -72,6 +72,7 @@ export class Hosting {
       capabilities: [...(definition.capabilities ?? [])],
       concurrency: definition.concurrency ?? 1,
       hosted: { node },
+      ...(definition.fallback === true && { fallback: true }),
       heartbeatMs,
       instance: this.#options.runtime.status().node,
     });

@@ -16,6 +16,7 @@ import { copyHead } from "./http/request.ts";
 import { Router } from "./http/router.ts";
 import { Hub } from "./hub.ts";
 import { newSchemaChecker } from "./json-schema.ts";
+import { LiveHub } from "./live-hub.ts";
 import { Monitor } from "./monitoring/monitor.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { Operation, Services } from "./operation.ts";
@@ -79,6 +80,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     agentHints: new AgentHints(runtime),
     auth: auth.services,
     agUi: config.agUi ?? { onDisconnect: "cancel" },
+    liveHub: new LiveHub(runtime, logger),
     version: config.version,
   };
   const publicUrl = config.publicUrl?.replace(/\/+$/, "");
@@ -130,6 +132,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       sockets.closeAll();
       await drain(handler, clock, graceMs);
       services.agentHints.stop();
+      services.liveHub.stop();
       await services.hub.stop();
     },
   };

@@ -14,6 +14,7 @@ import type { DownloadSigner } from "./downloads.ts";
 import { invalid, zodProblems } from "./errors.ts";
 import type { Hub } from "./hub.ts";
 import type { SchemaChecker } from "./json-schema.ts";
+import type { LiveHub } from "./live-hub.ts";
 import type { Monitor } from "./monitoring/monitor.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { Workflows } from "./workflows.ts";
@@ -25,6 +26,7 @@ export interface Services {
   readonly logger: GatewayLogger;
   readonly limits: GatewayLimits;
   readonly hub: Hub;
+  readonly liveHub: LiveHub;
   readonly activity: Activity;
   /** Topics: what subscribers of every protocol hear. */
   readonly subscriber: Subscriber;

@@ -172,6 +172,26 @@ describe("the agent's socket", () => {
     client.close();
   });
 
+  test("what one client tells of a task, those who watch it hear, with its name; the task is as it was", async () => {
+    const task_id = await waiting();
+    const watcher = await Client.at(on.base, `/ws/agent/watcher/${task_id}/`);
+    const all = await Client.at(on.base, "/ws/agent/all/");
+    const other = await Client.at(on.base, "/ws/agent/other/task-456/");
+    for (const client of [watcher, all, other]) await client.next((m) => m.type === "connection_established");
+    const update = { type: "task_update", task_id, status: "running", message: "Processing step 2 of 5" };
+    all.send(update);
+    for (const client of [watcher, all]) {
+      expect(await client.next((m) => m.sender === "all")).toEqual({ ...update, sender: "all" });
+    }
+    expect((await statusOf(task_id)).status).toBe("accepted");
+    expect(await other.after(() => true, { type: "ping" })).toEqual({ type: "pong" });
+    expect(await all.after((m) => m.type === "error", { type: "task_update", status: "running" })).toEqual({
+      type: "error",
+      message: "Missing task_id",
+    });
+    for (const client of [watcher, all, other]) client.close();
+  });
+
   test("event types are subscribed to and left", async () => {
     const client = await Client.at(on.base, "/ws/agent/c%20%C3%BC/");
     expect((await client.next(() => true)).client_id).toBe("c ü");

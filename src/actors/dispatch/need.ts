@@ -44,9 +44,11 @@ export function needKey({ agent, type, capabilities, amounts }: Need): string {
 
 export function canDo(able: Able, need: Need): boolean {
   if (need.agent !== undefined) return able.id === need.agent;
-  if (need.type !== anyType && need.type !== able.type) return false;
+  // Contract 004's agents have no type: what they can do is what they do.
+  const { type, capabilities } = able;
+  if (need.type !== anyType && need.type !== type && !capabilities.includes(need.type)) return false;
   if (need.type === anyType && need.capabilities.length === 0) return false;
-  return need.capabilities.every((capability) => able.capabilities.includes(capability));
+  return need.capabilities.every((capability) => capabilities.includes(capability));
 }
 
 /** For people: `type`, `a+b`, or the agent's id. */

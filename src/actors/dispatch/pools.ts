@@ -18,6 +18,13 @@ export interface Worker extends Able {
   load(): number;
   /** 0: here; 1: an agent from outside; 2: hosted by another node, which comes to it only where nobody else can. */
   readonly distance: 0 | 1 | 2;
+  /** It takes only what no other worker, however far, is there for. */
+  readonly fallback: boolean;
+}
+
+/** Who is asked first; a higher one only where nobody lower could ever do it. Other nodes have work of their own. */
+function rankOf({ distance, fallback }: Worker): number {
+  return (distance < 2 ? 0 : 1) + (fallback ? 2 : 0);
 }
 
 /** What is waited with. */
@@ -167,14 +174,14 @@ export class Pools<J extends Waiter, W extends Worker> {
     this.#of.get(worker)?.add(pool);
   }
 
-  /** Those hosted by other nodes only where nobody nearer could ever do it: their nodes have work of their own. */
   *#serving(pool: Pool<J, W>): IterableIterator<W> {
     for (const worker of pool.workers) if (this.#serves(pool, worker)) yield worker;
   }
 
   #serves(pool: Pool<J, W>, worker: W): boolean {
-    if (worker.distance < 2) return true;
-    for (const other of pool.workers) if (other.distance < 2) return false;
+    const rank = rankOf(worker);
+    if (rank === 0) return true;
+    for (const other of pool.workers) if (rankOf(other) < rank) return false;
     return true;
   }
 

@@ -14,6 +14,7 @@ export interface Offer {
   readonly agentType: string;
   readonly capabilities: readonly string[];
   readonly hosted: string | null;
+  readonly fallback: boolean;
   readonly room: Amounts;
   readonly capacity: Amounts;
 }
@@ -23,6 +24,7 @@ export class Remote implements Worker {
   readonly type: string;
   readonly capabilities: readonly string[];
   readonly distance: 1 | 2;
+  readonly fallback: boolean;
   free: number;
   /** Offers that its actor has not answered. */
   asked = 0;
@@ -35,6 +37,7 @@ export class Remote implements Worker {
     this.type = offer.agentType;
     this.capabilities = offer.capabilities;
     this.distance = offer.hosted === null ? 1 : 2;
+    this.fallback = offer.fallback === true;
     this.free = offer.free;
     this.#concurrency = offer.concurrency;
     this.#room = offer.room;
@@ -46,6 +49,7 @@ export class Remote implements Worker {
     const same =
       offer.agentType === this.type &&
       (offer.hosted === null) === (this.distance === 1) &&
+      (offer.fallback === true) === this.fallback &&
       offer.capabilities.length === this.capabilities.length &&
       offer.capabilities.every((capability, i) => capability === this.capabilities[i]);
     if (!same) return false;

@@ -263,6 +263,7 @@ export class AgentExecutor implements Executor {
     for (const worker of [...this.#pools.workers()]) {
       if (worker instanceof Remote && !ids.has(worker.id) && worker.asked === 0) this.#pools.remove(worker);
     }
+    for (const host of this.#hosts.values()) this.#fill(host);
     const before = this.#port.clock.monotonic() - grantKeptMs;
     for (const job of [...this.#jobs.values()]) if ((job.grantedAt ?? before) < before) this.#forget(job);
   }

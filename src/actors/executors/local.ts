@@ -14,6 +14,7 @@ export class Host implements Worker {
   readonly definition: Definition;
   readonly concurrency: number;
   readonly distance = 0;
+  readonly fallback: boolean;
   running = 0;
   /** Slots kept for work whose resources are being reserved. */
   kept = 0;
@@ -23,6 +24,7 @@ export class Host implements Worker {
     this.type = definition.type;
     this.capabilities = definition.capabilities ?? [];
     this.definition = definition;
+    this.fallback = definition.fallback === true;
     this.concurrency = Math.max(1, Math.floor(definition.concurrency ?? 1));
   }
 

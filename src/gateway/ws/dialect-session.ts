@@ -10,6 +10,7 @@ import { requireScope } from "../auth/credential.ts";
 import type { GatewayLimits } from "../config.ts";
 import { asTroupeError } from "../errors.ts";
 import { parseJson } from "../json.ts";
+import type { LiveListener } from "../live-hub.ts";
 import type { OperationContext, Services } from "../operation.ts";
 import type { SharedEvent } from "../shared-event.ts";
 import { Outbox, type Socket } from "./outbox.ts";
@@ -18,16 +19,26 @@ import type { Connection, SocketProtocol, SocketSession } from "./route.ts";
 
 /** What a conversation is given to work with. */
 export interface Link extends Omit<Connection, "operations" | "format"> {
+  /** Of the handshake. */
+  readonly query: URLSearchParams;
+  /** Aborted when the client has gone. */
+  readonly signal: AbortSignal;
+  /** What an operation is given that this client calls. */
+  context(): OperationContext;
   /** Runs an operation of the table as this client. Throws TroupeError. */
-  run(operation: string, input: object, idempotencyKey?: string): Promise<unknown>;
+  run(operation: string, input: object): Promise<unknown>;
   tell(message: object): void;
-  /** Tells a failure in the dialect's form. */
-  fail(error: unknown): void;
+  /** Tells a failure in the dialect's form; `message`: what it answers. */
+  fail(error: unknown, message?: JsonObject): void;
+  /** A source that can wait should, until this resolves; undefined while the client reads quickly enough. */
+  room(): Promise<void> | undefined;
   /** Bytes that several clients share. */
   push(bytes: Uint8Array): void;
   /** Live events, until the client goes; resolves when they flow. `onEvent` must be quick. */
   subscribe(pattern: string, onEvent: (event: SharedEvent) => void): Promise<() => void>;
   followRoot(root: string, onEvent: (event: FeedEvent) => void): Promise<() => void>;
+  /** Live news of one actor, or (`key` null) of all of a type, until the client goes. */
+  listen(type: string, key: string | null, onMessage: LiveListener): void;
   /** Called once when the client has gone (at once if it has). */
   onEnd(end: () => void): void;
 }
@@ -68,6 +79,9 @@ class DialectSession implements SocketSession {
   private readonly outbox: Outbox;
   private readonly conversation: Conversation;
   private readonly ends: (() => void)[] = [];
+  private readonly gone = new AbortController();
+  /** Resolves when the socket has room again. */
+  private full: { readonly room: Promise<void>; readonly end: () => void } | undefined;
   private readonly waiting: (JsonObject | TroupeError)[] = [];
   private busy = false;
   private ended = false;
@@ -96,7 +110,11 @@ class DialectSession implements SocketSession {
     this.fail(error, message instanceof TroupeError ? undefined : message);
   }
 
-  drained(): void {}
+  drained(): void {
+    if (this.outbox.congested()) return;
+    this.full?.end();
+    this.full = undefined;
+  }
 
   closed(): void {
     this.outbox.closed();
@@ -130,7 +148,26 @@ class DialectSession implements SocketSession {
 
   private end(): void {
     this.ended = true;
+    this.gone.abort();
+    this.full?.end();
+    this.full = undefined;
     for (const end of this.ends.splice(0)) end();
+  }
+
+  private room(): Promise<void> | undefined {
+    if (this.ended || !this.outbox.congested()) return this.full?.room;
+    if (this.full === undefined) {
+      const stall = this.services.clock.after(this.services.limits.stallMs, () => this.tooSlow());
+      let end = (): void => undefined;
+      const room = new Promise<void>((resolve) => {
+        end = () => {
+          stall.cancel();
+          resolve();
+        };
+      });
+      this.full = { room, end };
+    }
+    return this.full.room;
   }
 
   private tooSlow(): void {
@@ -155,29 +192,32 @@ class DialectSession implements SocketSession {
       onEnd(stop);
       return stop;
     };
+    const context = (): OperationContext => ({ ...contextOf(known), signal: this.gone.signal });
     return {
       ...known,
+      signal: this.gone.signal,
+      context,
+      room: () => this.room(),
       onEnd,
       tell: (message) => this.outbox.push(encode(message)),
-      fail: (error) => this.fail(error, undefined),
+      fail: (error, message) => this.fail(error, message),
       push: (bytes) => this.outbox.push(bytes),
       subscribe: (pattern, onEvent) => live(() => known.services.hub.subscribe(pattern, onEvent)),
       followRoot: (root, onEvent) => live(() => known.services.hub.followRoot(root, onEvent)),
-      run: async (name, input, idempotencyKey) => {
+      listen: (type, key, onMessage) => onEnd(known.services.liveHub.listen(type, key, onMessage)),
+      run: async (name, input) => {
         const operation = operations.get(name);
         if (operation === undefined) throw new Error(`there is no operation ${name}`);
         await known.request();
-        return operation.run(contextOf(known, idempotencyKey), input);
+        return operation.run(context(), input);
       },
     };
   }
 }
 
-function contextOf(
-  { services, credential, baseUrl, correlationId }: Omit<Connection, "operations" | "format">,
-  idempotencyKey: string | undefined,
-): OperationContext {
-  return { ...services, credential, baseUrl, correlationId, idempotencyKey };
+function contextOf(known: Omit<Connection, "operations" | "format">): OperationContext {
+  const { services, credential, baseUrl, correlationId } = known;
+  return { ...services, credential, baseUrl, correlationId };
 }
 
 const encode = (message: object): Buffer => Buffer.from(JSON.stringify(message));
@@ -202,8 +242,8 @@ function read(bytes: Uint8Array, bytesMax: number, depthMax: number): JsonObject
 }
 
 /** Makes an event's message once for all who are told it in the same words; null: nothing is told. */
-export function sharedMessage(map: (event: FeedEvent) => object | null): (event: FeedEvent) => Buffer | null {
-  const made = new WeakMap<FeedEvent, { readonly bytes: Buffer | null }>();
+export function sharedMessage<E extends object>(map: (event: E) => object | null): (event: E) => Buffer | null {
+  const made = new WeakMap<E, { readonly bytes: Buffer | null }>();
   return (event) => {
     const known = made.get(event);
     if (known !== undefined) return known.bytes;

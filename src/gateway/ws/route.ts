@@ -20,6 +20,7 @@ export interface Connection {
   readonly correlationId: string;
   /** Of the path, decoded. */
   readonly parameters: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
 }
 
 export interface SocketSession {

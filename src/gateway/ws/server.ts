@@ -120,7 +120,7 @@ export class SocketServer {
         this.requireShare(credential);
       },
     };
-    upgrade<UserData>(res, req, context, options, ({ credential, baseUrl, path, offered }) => {
+    upgrade<UserData>(res, req, context, options, ({ credential, baseUrl, path, query, offered }) => {
       const format = offered.map((name) => protocol.formats.find((f) => f === name)).find((f) => f !== undefined);
       const connection: Connection = {
         services,
@@ -131,6 +131,7 @@ export class SocketServer {
         baseUrl,
         correlationId: services.runtime.newId(),
         parameters: pathParameters(protocol.path, path),
+        query,
       };
       // Only a protocol that the client offered may be answered; none: JSON.
       return { userData: { connection, pace: this.paceOf(credential) }, protocol: format ?? "" };

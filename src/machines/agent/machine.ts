@@ -44,6 +44,7 @@ function register(before: AgentContext, command: AgentRegister, meta: StepMeta):
     capabilities: command.capabilities,
     concurrency: command.concurrency,
     hosted: command.hosted ?? null,
+    ...(command.fallback === true && { fallback: true }),
     heartbeatMs: command.heartbeatMs ?? heartbeatMsDefault,
     liveness: command.liveness ?? true,
     configuration: command.configuration ?? {},

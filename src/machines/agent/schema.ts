@@ -32,6 +32,8 @@ export const agentRegisterSchema = z.strictObject({
   concurrency: z.int().min(1).max(concurrencyMax),
   /** Set for an agent whose function runs in a node: that node registers and heartbeats it. */
   hosted: z.strictObject({ node: z.string().min(1).max(200) }).optional(),
+  /** It takes only what no other agent is there for. */
+  fallback: z.boolean().optional(),
   heartbeatMs: z.int().min(100).max(3_600_000).optional(),
   /** False: it is never called silent until it has sent its first heartbeat. */
   liveness: z.boolean().optional(),
@@ -118,6 +120,7 @@ export interface AgentContext {
   readonly capabilities: readonly string[];
   readonly concurrency: number;
   readonly hosted: { readonly node: string } | null;
+  readonly fallback?: boolean;
   readonly heartbeatMs: number;
   readonly liveness: boolean;
   readonly configuration: JsonObject;

@@ -74,6 +74,7 @@ export function offerOf(context: AgentContext): JsonObject {
     agentType: context.agentType,
     capabilities: context.capabilities,
     hosted: context.hosted?.node ?? null,
+    fallback: context.fallback === true,
     room: roomFor(context, ""),
     capacity: context.capacity,
   };

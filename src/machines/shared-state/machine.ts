@@ -6,7 +6,7 @@ import { assertEvent, assign, setup } from "xstate";
 import { z } from "zod";
 import { type Address, address } from "../address.ts";
 import type { ActorDefinition } from "../definition.ts";
-import { effects, emit, type Json, type JsonObject, refuse, reply } from "../effects.ts";
+import { announce, effects, type Json, type JsonObject, refuse, reply } from "../effects.ts";
 import { isLarger } from "../json.ts";
 import type { WithMeta } from "../planned.ts";
 import { jsonObjectSchema } from "../schema.ts";
@@ -58,7 +58,8 @@ const machine = setup({
       };
     }),
     tellUpdated: effects<SharedStateContext, Event>(({ context }) => [
-      emit("updated", { version: context.version, state: context.data }),
+      // Live only: each state takes the place of the one before, so a history of them would grow for nothing.
+      announce("updated", { version: context.version, state: context.data }),
       reply({ version: context.version }),
     ]),
     refuseLarge: effects(() => [

@@ -24,6 +24,7 @@ export async function startReal(): Promise<Real> {
   const note = (fields: object, message: string) => void problems.push({ fields, message });
   const logger = { debug() {}, info() {}, warn: note, error: note };
   const bus = createMemoryBus({ clock: systemClock, layout: { partitions: 4, streams: 2, replicas: 1 } });
+  let executor: AgentExecutor | undefined;
   const host = await startHost({
     bus,
     definitions,
@@ -43,9 +44,11 @@ export async function startReal(): Promise<Real> {
       for (const agent of builtInAgents()) agents.host(agent);
       const outside = newOutside(["127.0.0.1"], bus.clock);
       const callbacks = new CallbackExecutor(port, { outside, secret: (name) => runtime.secret(name) });
+      executor = agents;
       return [agents, new ResolveExecutor(port), callbacks];
     },
   });
+  executor?.reach(host.runtime);
   return {
     runtime: host.runtime,
     problems,

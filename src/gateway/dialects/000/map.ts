@@ -1,7 +1,7 @@
 /**
  * Between the core's tasks and contract 000's words: status, result, what is told of a task. Pure.
  */
-import type { StoredEvent } from "../../../actors/client.ts";
+import type { LiveMessage, StoredEvent } from "../../../actors/client.ts";
 import type { Json } from "../../../machines/effects.ts";
 import { isObject } from "../../../machines/json.ts";
 
@@ -76,4 +76,26 @@ function percent(fraction: Json | undefined): string {
 export function updateOf(event: StoredEvent): object | null {
   const told = event.type === "task" ? tellOf(event) : null;
   return told === null ? null : { type: "task_update", task_id: event.key, ...told, sender: "system" };
+}
+
+/** The name under which a client's word on a task is told live. */
+export const clientUpdate = "told";
+
+/** What a client has told of a task. */
+export function clientUpdateOf({ name, key, data }: LiveMessage): object | null {
+  if (name !== clientUpdate) return null;
+  const { status, message, sender } = data;
+  return { type: "task_update", task_id: key, status, message, sender };
+}
+
+/** A publication to `system.alert` or `system.alerts` goes to all. */
+export function broadcastOf({ key, name, data }: StoredEvent): object | null {
+  if (name !== "published" || (key !== "system.alert" && key !== "system.alerts")) return null;
+  const { data: told, source } = data;
+  const message = isObject(told) && typeof told.message === "string" ? told.message : told;
+  return {
+    type: "broadcast",
+    message: typeof message === "string" ? message : JSON.stringify(message ?? null),
+    sender: typeof source === "string" ? source : "system",
+  };
 }

@@ -4,13 +4,14 @@
  * the words are in map.ts.
  */
 import { z } from "zod";
-import { isKey, rootOf } from "../../../machines/address.ts";
+import { address, isKey, rootOf } from "../../../machines/address.ts";
 import type { JsonObject } from "../../../machines/effects.ts";
 import { TroupeError } from "../../../machines/errors.ts";
+import { sharedStateType } from "../../../machines/shared-state/machine.ts";
 import { requireScope } from "../../auth/credential.ts";
 import { invalid, zodProblems } from "../../errors.ts";
 import { type Conversation, type Link, sharedMessage } from "../../ws/dialect-session.ts";
-import { statusWord, updateOf } from "./map.ts";
+import { broadcastOf, clientUpdate, clientUpdateOf, statusWord, updateOf } from "./map.ts";
 
 const name = z.string().min(1).max(200);
 const eventTypes = z.array(z.string().min(1).max(128)).min(1).max(64);
@@ -37,6 +38,10 @@ const heardAtFirst = ["task_update", "broadcast"];
 const eventTypesMax = 256;
 
 const told = sharedMessage(updateOf);
+const toldByClients = sharedMessage(clientUpdateOf);
+const toldToAll = sharedMessage(broadcastOf);
+/** Publications to `system.…`; which of them are for all, `broadcastOf` says. */
+const alerts = "event.*.topic.system.>";
 
 /** Fields of unknown messages are named as the published system does. */
 function parse<T>(schema: z.ZodType<T>, message: JsonObject, types: readonly string[]): T {
@@ -88,6 +93,11 @@ class AgentConversation implements Conversation {
     const tell = (bytes: Buffer | null): void => {
       if (bytes !== null && this.heard.has("task_update")) link.push(bytes);
     };
+    await link.subscribe(alerts, ({ event }) => {
+      const bytes = toldToAll(event);
+      if (bytes !== null && this.heard.has("broadcast")) link.push(bytes);
+    });
+    link.listen("task", taskId, (message) => tell(toldByClients(message)));
     if (taskId === null) await link.subscribe("event.*.task.>", ({ event }) => tell(told(event)));
     else await link.followRoot(rootOf(taskId), (event) => tell(event.key === taskId ? told(event) : null));
   }
@@ -139,15 +149,25 @@ class AgentConversation implements Conversation {
     this.link.tell({ type: `${type}d`, event_types: names });
   }
 
-  /** Goes to whoever listens on NATS as that client; the answer says that it has left. */
+  /** Goes to whoever listens to news of this client's agent; the answer says that it has left. */
   private command(command: string, params: Record<string, unknown>): void {
     requireScope(this.link.credential, "agents:write");
+    const { runtime } = this.link.services;
+    if (isKey(this.clientId)) {
+      runtime.announce(address("agent", this.clientId), "client", "commanded", {
+        command,
+        params: params as JsonObject,
+      });
+    }
     this.link.tell({ type: "command_received", command, params, message: `Command ${command} received` });
   }
 
-  private rebroadcast(message: Extract<AgentMessage, { type: "task_update" }>): void {
+  /** To everybody who watches the task, at every gateway; the task itself is as it was. */
+  private rebroadcast({ task_id: taskId, status, message }: Extract<AgentMessage, { type: "task_update" }>): void {
     requireScope(this.link.credential, "tasks:write");
-    void message;
+    if (!isKey(taskId)) throw new TroupeError("invalid_input", "Invalid task_id format");
+    const data = { status, message, sender: this.clientId };
+    this.link.services.runtime.announce(address("task", taskId), "client", clientUpdate, data);
   }
 
   fault(error: TroupeError): object {
@@ -163,22 +183,38 @@ const stateMessage = z.discriminatedUnion("type", [
 export function stateSocket(link: Link): Conversation {
   const { state_type, state_id } = link.parameters;
   const at = { state_type, state_id };
+  let shown = 0;
   const show = (data: unknown): void => link.tell({ type: "state_update", ...at, data });
-  const ready = link
-    .followRoot(`${state_type}:${state_id}`, ({ data }) => show(data.state))
-    .then(() => link.run("shared_state.get", at))
-    .then((found) => {
-      const { data, version } = found as { data: object; version: number };
-      if (version > 0) show(data);
-    })
-    .catch((error) => link.fail(error));
+  /** Each change once, never an older one after a newer. */
+  const update = (version: unknown, data: unknown): void => {
+    if (typeof version !== "number" || version <= shown) return;
+    shown = version;
+    show(data);
+  };
+  link.listen(sharedStateType, `${state_type}:${state_id}`, ({ data }) => update(data.version, data.state));
+  const read = async (): Promise<Shared> => (await link.run("shared_state.get", at)) as Shared;
+  const ready = read().then(
+    ({ version, data }) => update(version, data),
+    (error) => link.fail(error),
+  );
   return {
     async receive(message) {
       await ready;
       const parsed = parse(stateMessage, message, ["update_state", "get_state"]);
-      if (parsed.type === "get_state") show(((await link.run("shared_state.get", at)) as { data: object }).data);
-      else await link.run("shared_state.update", { ...at, data: parsed.data });
+      if (parsed.type === "get_state") {
+        const { version, data } = await read();
+        shown = Math.max(shown, version);
+        show(data);
+        return;
+      }
+      const changed = (await link.run("shared_state.update", { ...at, data: parsed.data })) as Shared;
+      update(changed.version, changed.data);
     },
     fault: (error) => ({ type: "error", message: error.message }),
   };
+}
+
+interface Shared {
+  readonly version: number;
+  readonly data: object;
 }

@@ -5,7 +5,7 @@
  * mean is the machine's.
  */
 import { newJsonSchemas, UnusableSchema } from "../../json-schema.ts";
-import { type Address, formatAddress, rootOf } from "../../machines/address.ts";
+import { type Address, rootOf } from "../../machines/address.ts";
 import type { Command, Json, JsonObject } from "../../machines/effects.ts";
 import { type Resolution, resolveStage } from "../../machines/run/resolve.ts";
 import type { RunContext } from "../../machines/run/schema.ts";
@@ -15,8 +15,8 @@ import type { BlobRef } from "../client.ts";
 import { asRef, refInto } from "../refs.ts";
 import { thresholdBytesDefault } from "../values.ts";
 import type { Executor, Work } from "../work.ts";
+import { Jobs } from "./jobs.ts";
 import type { ExecutorPort } from "./port.ts";
-import { type Ticket, WaitingQueue } from "./queue.ts";
 import { deliver, persist } from "./retry.ts";
 
 /** Each may hold a whole document in memory. */
@@ -25,82 +25,43 @@ const atOnceMax = 8;
 const inlineCharsMax = 1_024;
 const errorCharsMax = 4_000;
 
-interface Job {
-  readonly key: string;
-  readonly work: Work;
-  readonly controller: AbortController;
-  ticket: Ticket<Job> | undefined;
-}
-
 export class ResolveExecutor implements Executor {
   readonly kind = "resolve";
   readonly #port: ExecutorPort;
-  readonly #jobs = new Map<string, Job>();
-  readonly #waiting = new WaitingQueue<Job>();
+  readonly #jobs: Jobs;
   readonly #schemas = newJsonSchemas();
-  #running = 0;
-  #draining = false;
-  #onIdle: (() => void) | undefined;
 
   constructor(port: ExecutorPort) {
     this.#port = port;
+    this.#jobs = new Jobs({
+      clock: port.clock,
+      atOnceMax,
+      perform: (work, signal) => this.#perform(work, signal),
+    });
   }
 
   start(work: Work): void {
-    const key = jobKey(work.address, work.id);
-    if (this.#jobs.has(key)) return;
-    const job: Job = { key, work, controller: new AbortController(), ticket: undefined };
-    this.#jobs.set(key, job);
-    job.ticket = this.#waiting.push(job, 5);
-    this.#next();
+    this.#jobs.start(work);
   }
 
   holds(address: Address, id: string): "running" | "waiting" | undefined {
-    const job = this.#jobs.get(jobKey(address, id));
-    if (job === undefined) return undefined;
-    return job.ticket === undefined ? "running" : "waiting";
+    return this.#jobs.holds(address, id);
   }
 
   abort(address: Address, id: string, reason: string): void {
-    const job = this.#jobs.get(jobKey(address, id));
-    if (job === undefined) return;
-    job.controller.abort(new Error(reason));
-    if (job.ticket !== undefined && this.#waiting.remove(job.ticket)) this.#forget(job);
+    this.#jobs.abort(address, id, reason);
   }
 
-  async drain(graceMs: number): Promise<void> {
-    this.#draining = true;
-    for (const job of [...this.#jobs.values()]) {
-      if (job.ticket !== undefined && this.#waiting.remove(job.ticket)) this.#forget(job);
-    }
-    if (this.#jobs.size === 0) return;
-    const idle = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
-    const timer = this.#port.clock.after(graceMs, () => {
-      for (const job of this.#jobs.values()) job.controller.abort(new Error("the node stops"));
-    });
-    await idle;
-    timer.cancel();
+  drain(graceMs: number): Promise<void> {
+    return this.#jobs.drain(graceMs);
   }
 
-  #next(): void {
-    while (this.#running < atOnceMax && !this.#draining) {
-      const job = this.#waiting.shift();
-      if (job === undefined) return;
-      job.ticket = undefined;
-      this.#running++;
-      void this.#run(job);
-    }
-  }
-
-  async #run(job: Job): Promise<void> {
-    const { signal } = job.controller;
-    const { address, spec } = job.work;
+  async #perform(work: Work, signal: AbortSignal): Promise<void> {
+    const { address, spec } = work;
     const stage = String(spec.stage);
     let command: Command = { type: "run.resolve", stage };
     try {
-      command = { ...command, ...(await this.#resolve(job.work, stage, signal)) };
+      command = { ...command, ...(await this.#resolve(work, stage, signal)) };
     } catch (error) {
       this.#port.logger.error({ run: address.key, stage, err: error }, "a stage's expressions could not be resolved");
       const message = error instanceof Error ? error.message : String(error);
@@ -111,9 +72,6 @@ export class ResolveExecutor implements Executor {
       const error = `the result was refused: ${delivery.error.message}`.slice(0, errorCharsMax);
       await deliver(this.#port, address, { type: "run.resolve", stage, ok: false, error }, signal);
     }
-    this.#running--;
-    this.#forget(job);
-    if (this.#waiting.size > 0) this.#port.clock.after(0, () => this.#next());
   }
 
   async #resolve(work: Work, stage: string, signal: AbortSignal): Promise<JsonObject> {
@@ -177,15 +135,6 @@ export class ResolveExecutor implements Executor {
       return { code, message: `output_schema ${error.message}`.slice(0, errorCharsMax) };
     }
   }
-
-  #forget(job: Job): void {
-    if (this.#jobs.get(job.key) === job) this.#jobs.delete(job.key);
-    if (this.#jobs.size === 0) this.#onIdle?.();
-  }
-}
-
-function jobKey(address: Address, id: string): string {
-  return `${formatAddress(address)}#${id}`;
 }
 
 function apart(ref: BlobRef, value: Json): Json {

@@ -107,6 +107,17 @@ describe("a workflow", () => {
   });
 });
 
+test("who accepts anything is given server-sent events", async () => {
+  const answer = await fetch(`${base}/ag-ui/agents/echo`, {
+    method: "POST",
+    headers: { "content-type": "application/json", accept: "*/*" },
+    body: JSON.stringify({ threadId: "any", runId: "r", messages: [{ id: "1", role: "user", content: "hello" }] }),
+  });
+  expect(answer.headers.get("content-type")).toBe("text/event-stream");
+  const events = (await answer.text()).trim().split("\n\n");
+  expect(events.map((event) => JSON.parse(event.slice("data: ".length)).type)).toContain("RUN_FINISHED");
+});
+
 test("an unknown agent is 404, a bad input 400, before any stream", async () => {
   const post = (path: string, body: unknown) =>
     fetch(base + path, {

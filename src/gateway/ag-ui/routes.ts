@@ -2,7 +2,7 @@
  * Contract 003 over HTTP: AG-UI runs as server-sent events or protobuf frames, capabilities, and a thread's events
  * joined again. The events are run-stream.ts's, their encoding is @ag-ui/encoder's.
  */
-import { EventEncoder } from "@ag-ui/encoder";
+import { AGUI_MEDIA_TYPE, EventEncoder } from "@ag-ui/encoder";
 import { z } from "zod";
 import { TroupeError } from "../../machines/errors.ts";
 import { dialectTags } from "../dialect.ts";
@@ -39,7 +39,8 @@ async function streamRun(
   request: StreamRequest,
 ): Promise<Streamed> {
   const { events } = await agUiRun(ctx, input, agent, request.signal);
-  const encoder = new EventEncoder({ accept: request.accept === "" ? sse : request.accept });
+  // A wildcard would mean protobuf to the encoder; only who names it can read it.
+  const encoder = new EventEncoder({ accept: request.accept.includes(AGUI_MEDIA_TYPE) ? request.accept : sse });
   return { headers: headersOf(encoder.getContentType()), chunks: encoded(events, encoder) };
 }
 

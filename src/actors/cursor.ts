@@ -26,9 +26,11 @@ export function decodeCursor(text: string, streams: number): FeedPosition {
   if (match === null || numbers?.length !== streams || numbers.some((n) => !Number.isSafeInteger(n))) {
     throw new TroupeError("invalid_input", "The cursor is not one of this runtime's.");
   }
+  const stream = Number.parseInt(match[2] as string, 36);
+  if (stream >= streams) throw new TroupeError("invalid_input", "The cursor is not one of this runtime's.");
   return {
     streams: numbers,
-    stream: Number.parseInt(match[2] as string, 36),
+    stream,
     skip: Number.parseInt(match[3] as string, 36),
   };
 }

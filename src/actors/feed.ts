@@ -37,6 +37,8 @@ interface Rest {
 
 const tapMessagesMax = 1_024;
 const tapBytesMax = 4 * 1024 * 1024;
+/** So long a cursor's next message may be unknown to the store's leader although it is stored, ms. */
+const unknownRestMs = 2_000;
 
 export type FollowOptions = Parameters<Feed["follow"]>[0];
 
@@ -168,6 +170,7 @@ export class JournalFeed implements Feed {
     const positions = [...from.streams];
     if (!this.#holds(positions)) await requireWindow(this.#bus.journal, this.#codec, from);
     const rest = { stream: from.stream, skip: from.skip };
+    if (rest.skip > 0) await this.#reachRest(rest, positions, signal);
     while (!signal.aborted) {
       const tap: Tap = { messages: [], bytes: 0, full: false };
       this.#taps.add(tap);
@@ -230,6 +233,20 @@ export class JournalFeed implements Feed {
     this.#deliver(stream, message, [listener], positions, stream === rest.stream ? rest.skip : 0);
     if (stream === rest.stream) rest.skip = 0;
     positions[stream] = message.seq;
+  }
+
+  /**
+   * A message whose beginning was told by another process may not have come here yet: it is waited for, since who joins
+   * the live feed is told each message whole. When the store does not know it either, it is waited for only as long as
+   * a change of the stream's leader may hide it.
+   */
+  async #reachRest(rest: Rest, positions: readonly number[], signal: AbortSignal): Promise<void> {
+    const seq = (positions[rest.stream] ?? 0) + 1;
+    if ((this.#positions[rest.stream] ?? 0) >= seq) return;
+    const { clock, journal } = this.#bus;
+    const reached = this.#reach(rest.stream, seq, signal);
+    const { lastSeq } = await journal.bounds(rest.stream);
+    await (lastSeq >= seq ? reached : Promise.race([reached, clock.sleep(unknownRestMs)]));
   }
 
   /** Resolves when the own follower has passed the sequence, or the signal aborts. */

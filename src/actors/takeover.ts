@@ -60,7 +60,12 @@ export async function takeOver(env: TakeoverEnvironment): Promise<Taken | "stopp
     if (done === "stopped") return "stopped";
     if (done === "entered") break;
   }
-  await restore(env, tail);
+  for (const group of tail) env.loader.checksums.set(group.number, group.checksum);
+  // Read in several turns while another owner went on, the tail may begin before where its floor has come to since.
+  await restore(
+    env,
+    tail.filter((group) => group.seq >= state.floor),
+  );
   return { tailBytes, groups: tail.length };
 }
 
@@ -155,7 +160,6 @@ async function enterEpoch(env: TakeoverEnvironment, tail: DecodedGroup[]): Promi
 
 async function restore(env: TakeoverEnvironment, tail: readonly DecodedGroup[]): Promise<void> {
   const { state, loader } = env;
-  for (const group of tail) loader.checksums.set(group.number, group.checksum);
   const stored = await env.bus.records.get(state.partition, names.partition);
   let from = 0;
   if (stored !== null) {

@@ -1,11 +1,13 @@
 /** The feed's replays: handed over to a live listener without gap or double, under load, stopped midway, trimmed. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { FeedEvent } from "../../src/actors/client.ts";
-import { decodeCursor } from "../../src/actors/cursor.ts";
+import { decodeCursor, encodeCursor } from "../../src/actors/cursor.ts";
+import { JournalFeed } from "../../src/actors/feed.ts";
 import type { Host } from "../../src/actors/host.ts";
+import { loadCodec } from "../../src/bus/codec.ts";
 import { createMemoryBus, type MemoryBus } from "../../src/bus/memory/bus.ts";
 import { systemClock } from "../../src/bus/system-clock.ts";
-import { hostOver } from "./support.ts";
+import { hostOver, quiet } from "./support.ts";
 
 const at = (key: string) => ({ type: "counter", key });
 const keys = Array.from({ length: 20 }, (_, i) => `c${i}`);
@@ -128,6 +130,43 @@ test("a replay cut again and again goes on from its last cursor, whichever strea
     const got = numbers(seen);
     for (const key of keys) expect(got.get(key)).toEqual([1, 2, 3, 4, 5, 6]);
   }
+});
+
+test("a process that has not heard of a message yet does not tell its beginning again", async () => {
+  const live = await told();
+  const late: (() => void)[] = [];
+  let followers = 0;
+  // What follows live hears nothing until told to; reading history works.
+  const follow: typeof bus.journal.follow = (stream, from, onMessage) => {
+    const held = followers++ < 2;
+    return bus.journal.follow(stream, from, (m) => (held ? late.push(() => onMessage(m)) : onMessage(m)));
+  };
+  const journal = Object.create(bus.journal, { follow: { value: follow } }) as typeof bus.journal;
+  const slow = new JournalFeed({ ...bus, journal }, await loadCodec(), quiet);
+  await slow.start();
+  for (let i = 0; i < 3; i++) await addAll();
+  await expect.poll(() => live.length).toBe(9 * keys.length);
+  const first = live.findIndex((e, i) => i >= 6 * keys.length && within(e));
+  const seen: FeedEvent[] = live.slice(0, first + 1);
+  const joined = slow.follow({
+    pattern: "event.>",
+    since: (live[first] as FeedEvent).cursor,
+    onEvent: (e) => seen.push(e),
+  });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  for (const tell of late) tell();
+  await joined;
+  await expect.poll(() => seen.length).toBe(live.length);
+  const got = numbers(seen);
+  for (const key of keys) expect(got.get(key)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  await slow.stop();
+});
+
+test("a cursor within a message that is not stored is not waited for", async () => {
+  await told();
+  const { streams } = decodeCursor(host.runtime.feed.cursor(), 2);
+  const since = encodeCursor({ streams, stream: 0, skip: 3 });
+  (await host.runtime.feed.follow({ pattern: "event.>", since, onEvent: () => expect.unreachable() })).stop();
 });
 
 test("a signal stops a replay midway, and one that only waits", async () => {

@@ -1,5 +1,9 @@
 /** What a new owner must find, and what it must not lose while it still loads. */
 import { expect, test } from "vitest";
+import { Loader } from "../../src/actors/loader.ts";
+import { PartitionState } from "../../src/actors/state.ts";
+import { takeOver } from "../../src/actors/takeover.ts";
+import { loadCodec } from "../../src/bus/codec.ts";
 import { execute, send } from "../../src/machines/effects.ts";
 import { Cluster, codeOf, counterAt, Notebook, probeAt } from "./cluster.ts";
 import { doing } from "./probe.ts";
@@ -24,6 +28,38 @@ test("the floor does not pass changes that a new owner has not loaded yet", asyn
   cluster.fault = undefined;
   const fourth = await cluster.start("fourth");
   for (const key of keys) expect((await cluster.view(fourth, counterAt(key))).heard).toEqual(["old", "new"]);
+});
+
+test("who reads the journal's end twice begins where the floor has come to meanwhile", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const first = await cluster.start("first", { flushMs: 100 });
+  const hear = (text: string) => cluster.ask(first, counterAt("a"), { type: "hear", text });
+  for (let i = 0; i < 5; i++) await hear(`old ${i}`);
+  const state = new PartitionState(0, new Map());
+  const codec = await loadCodec();
+  const { bus } = first;
+  let tries = 0;
+  let goOn: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const append: typeof bus.journal.append = async (...args) => {
+    if (tries++ === 0) await held;
+    return bus.journal.append(...args);
+  };
+  const journal = Object.create(bus.journal, { append: { value: append } }) as typeof bus.journal;
+  const loader = new Loader(state, bus.records, codec);
+  const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const env = { bus: { ...bus, journal }, codec, state, loader, boot: "second", logger, stopped: () => false };
+  const taken = takeOver(env);
+  // The other owner is still there: it writes its records, moves the floor, and goes on.
+  await cluster.clock.advance(1_000);
+  for (let i = 0; i < 5; i++) await hear(`new ${i}`);
+  goOn();
+  await cluster.until(taken);
+  expect(tries).toBe(2);
+  expect(state.floor).toBeGreaterThan(5);
+  expect(loader.oldestTail()).toBeGreaterThanOrEqual(state.floor);
 });
 
 test("work is lost exactly once when its process dies", async () => {

@@ -86,7 +86,7 @@ export function mapRoute<I extends z.ZodObject, O extends z.ZodType, R>(spec: Ma
     ...described(spec),
     errors: spec.errors ?? core.errors,
     scope: spec.scope === undefined ? core.scope : spec.scope,
-    ...(core.idempotent === true && { idempotent: true }),
+    ...(core.readOnly === true && { readOnly: true as const }),
     input: spec.input,
     output: spec.output,
     handle: async (ctx, input) => fromOutput((await core.run(ctx, toInput(input, ctx))) as R, input, ctx),

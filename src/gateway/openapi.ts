@@ -7,6 +7,7 @@ import { type ErrorCode, errorKinds } from "../machines/errors.ts";
 import { dialectDescriptions } from "./dialect.ts";
 import { errorSchemas, errorShapeOf } from "./error-shape.ts";
 import { bodyOptional, fromQuery, takesBody } from "./http/request.ts";
+import { takesKey } from "./once.ts";
 import { type Operation, pathParameters } from "./operation.ts";
 
 type Json = Record<string, unknown>;
@@ -106,8 +107,10 @@ function describe(operation: Operation, components: Components): Json {
   const parameters: Json[] = fields
     .filter(([name]) => inPath.includes(name) || fromQuery(operation, name))
     .map(([name, schema]) => parameter(name, schema, inPath.includes(name), components));
-  if (operation.idempotent === true)
-    parameters.push(headerParameter("Idempotency-Key", "The same key and body give the same result, once."));
+  if (takesKey(operation))
+    parameters.push(
+      headerParameter("Idempotency-Key", "The same key and body are done once and answered alike; kept for a day."),
+    );
   if (operation.name === "runs.events")
     parameters.push(headerParameter("Last-Event-ID", "Resume a stream after this event."));
   return {
@@ -156,6 +159,7 @@ function requestBody(operation: Operation, fields: [string, z.ZodType][], compon
 }
 
 const commonErrors: readonly ErrorCode[] = ["internal", "unavailable", "overloaded", "moved", "timed_out"];
+const keyErrors: readonly ErrorCode[] = ["idempotency_conflict", "in_progress"];
 const closedErrors: readonly ErrorCode[] = ["unauthenticated", "forbidden"];
 const bodyErrors: readonly ErrorCode[] = ["too_large", "unsupported_type", "storage_full"];
 
@@ -164,6 +168,7 @@ function responses(operation: Operation, components: Components): Json {
     "invalid_input",
     ...operation.errors,
     ...(/^\/(v1|api\/v1|ninja-api)\//.test(operation.path) ? commonErrors : []),
+    ...(takesKey(operation) ? keyErrors : []),
     ...(operation.scope === null ? [] : closedErrors),
     ...(takesBody(operation) ? bodyErrors : []),
   ]);

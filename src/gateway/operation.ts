@@ -94,8 +94,10 @@ export interface Described {
   readonly body?: string;
   /** Default: true for POST and PUT unless every body field is optional. */
   readonly bodyRequired?: boolean;
-  /** Takes the Idempotency-Key header. */
-  readonly idempotent?: boolean;
+  /** It changes nothing although its method is not GET. All others but GET take Idempotency-Key. */
+  readonly readOnly?: true;
+  /** What it makes gets its id from the idempotency key (unless this field names it), and is found as it is now. */
+  readonly madeByKey?: { readonly unless?: string };
   /** Content type of the streamed form, when there is one. */
   readonly streams?: string;
   /** An example body for the OpenAPI document. */
@@ -117,6 +119,8 @@ export interface OperationSpec<I extends z.ZodObject, O extends z.ZodType> exten
 export interface Operation extends Described {
   readonly input: z.ZodObject;
   readonly output: z.ZodType;
+  /** Throws what `run` would throw of scope and input; does nothing. */
+  check(ctx: OperationContext, input: unknown): void;
   /** Checks the scope and the input, then handles. Throws TroupeError. */
   run(ctx: OperationContext, input: unknown): Promise<unknown>;
   stream?(ctx: OperationContext, input: unknown, request: StreamRequest): Promise<Streamed | null>;
@@ -133,6 +137,7 @@ export function defineOperation<I extends z.ZodObject, O extends z.ZodType>(spec
   };
   const operation: Operation = {
     ...described,
+    check: (ctx, input) => void admit(ctx, input),
     run: async (ctx, input) => handle(ctx, admit(ctx, input)),
   };
   if (stream === undefined) return operation;

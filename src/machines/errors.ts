@@ -65,6 +65,12 @@ export const errorKinds = {
     retryable: false,
     advice: "Use a new idempotency key, or send the first body again.",
   },
+  in_progress: {
+    status: 409,
+    grpc: 10,
+    retryable: true,
+    advice: "The same request is still being done; send it again with the same idempotency key.",
+  },
   already_exists: {
     status: 409,
     grpc: 6,

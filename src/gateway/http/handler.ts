@@ -11,6 +11,7 @@ import { errorShapeOf } from "../error-shape.ts";
 import { asTroupeError } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
 import { parseJson } from "../json.ts";
+import { beginOnce, runOnce, takesKey } from "../once.ts";
 import type { Operation, OperationContext, Services, Streamed } from "../operation.ts";
 import { requireLoopbackHost, requireSameOrigin } from "../origin.ts";
 import type { HttpResponse } from "../uws.ts";
@@ -76,7 +77,7 @@ export class Handler {
     const more: [string, string][] = [];
     if (status === 401) more.push(["www-authenticate", 'Bearer realm="troupe"']);
     if (status === 429) more.push(["retry-after", String(error.details?.retry_after ?? 1)]);
-    if (retryable && status === 503) more.push(["retry-after", "1"]);
+    if (retryable && (status === 503 || status === 409)) more.push(["retry-after", "1"]);
     const place = { correlationId: exchange.correlationId, now: this.services.clock.now() };
     exchange.json(status, errorShapeOf(exchange.head.path).body(error, place), [...headers, ...more]);
   }
@@ -143,7 +144,7 @@ export class Handler {
     const { head } = exchange;
     const admitted = this.admit(res, operation, head);
     const path = pathFields(operation, match.values);
-    if (head.idempotencyKey !== "" && operation.idempotent === true) checkIdempotencyKey(head.idempotencyKey);
+    if (head.idempotencyKey !== "" && takesKey(operation)) checkIdempotencyKey(head.idempotencyKey);
     const run = ({ credential, headers, refused }: Admitted, body: Json | undefined): void => {
       exchange.extra.push(...headers);
       if (refused !== undefined) this.fail(exchange, refused);
@@ -214,12 +215,13 @@ export class Handler {
     };
     const input = inputOf(operation, path, head.query, body);
     if (operation.stream !== undefined) {
+      await beginOnce(operation, ctx, input);
       const target = head.query === "" ? head.path : `${head.path}?${head.query}`;
       const request = { accept: head.accept, lastEventId: head.lastEventId, target, signal: exchange.abort.signal };
       const streamed = await operation.stream(ctx, input, request);
       if (streamed !== null) return this.stream(exchange, streamed);
     }
-    const result = await operation.run(ctx, input);
+    const result = await runOnce(operation, ctx, input);
     exchange.json(status, result);
   }
 

@@ -92,7 +92,6 @@ export const agentWorkOperations = [
     path: "/v1/agents",
     status: 201,
     scope: "agents:write",
-    idempotent: true,
     errors: ["invalid_input", "forbidden"],
     example: {
       agent_id: "agent-001",

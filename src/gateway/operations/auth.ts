@@ -26,7 +26,7 @@ export const authOperations = [
     // The credentials are in the body.
     scope: null,
     tags: ["auth"],
-    idempotent: false,
+    readOnly: true,
     errors: ["invalid_input", "unauthenticated", "unavailable"],
     example: { client_id: "agent-1", client_secret: "as given at registration" },
     input: tokenInput,

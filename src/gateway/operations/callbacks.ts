@@ -47,7 +47,6 @@ export const callbackOperations = [
     method: "POST",
     path: "/v1/callbacks/{callback_id}",
     scope: "callbacks:write",
-    idempotent: true,
     body: "data",
     errors: ["invalid_input", "not_found", "too_large"],
     example: { id: "resp-001", request_id: "req-001", status: "success", data: {}, errors: [] },

@@ -78,7 +78,6 @@ export const publicationOperations = [
     path: "/v1/publications",
     scope: "publications:write",
     tags: ["publications"],
-    idempotent: true,
     errors: ["invalid_input", "forbidden", "too_large"],
     example: { topic: "task.code_generation.completed", data: { task_id: "task-001", result: "success" } },
     input: publishInput,

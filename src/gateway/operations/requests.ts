@@ -265,7 +265,6 @@ export const requestOperations = [
     method: "POST",
     path: "/v1/requests",
     scope: "requests:write",
-    idempotent: true,
     errors: [
       "invalid_input",
       "invalid_template",
@@ -357,7 +356,6 @@ export const requestOperations = [
     method: "POST",
     path: "/v1/requests/{request_id}/response",
     scope: "requests:write",
-    idempotent: true,
     bodyRequired: true,
     errors: ["invalid_input", "not_found", "forbidden", "conflict", "too_large"],
     example: { status: "success", data: { generated_files: ["a.ts"] } },
@@ -372,7 +370,6 @@ export const requestOperations = [
     method: "DELETE",
     path: "/v1/requests/{request_id}",
     scope: "requests:write",
-    idempotent: true,
     errors: ["not_found", "forbidden", "conflict"],
     input: z.strictObject({ request_id: id, reason: z.string().max(1_000).optional() }),
     output: request,

@@ -99,7 +99,6 @@ export const resourceOperations = [
     path: "/v1/resources",
     status: 201,
     scope: "resources:write",
-    idempotent: true,
     errors: ["invalid_input", "already_exists"],
     example: { name: "gpu_cluster_01", resource_type: "gpu", capacity: { gpus: 4, memory: "32Gi" } },
     input: registerInput,

@@ -112,7 +112,6 @@ export const sessionOperations = [
     path: "/v1/sessions",
     status: 201,
     scope: "runs:write",
-    idempotent: true,
     errors: ["invalid_input", "already_exists"],
     input: z.strictObject({
       session_id: id.optional().describe("Default: made."),
@@ -201,7 +200,6 @@ export const sessionOperations = [
     method: "PATCH",
     path: "/v1/sessions/{session_id}/state",
     scope: "runs:write",
-    idempotent: true,
     errors: ["not_found", "conflict", "too_large"],
     input: z.strictObject({
       session_id: id,
@@ -226,7 +224,6 @@ export const sessionOperations = [
     method: "POST",
     path: "/v1/sessions/{session_id}/tools",
     scope: "runs:write",
-    idempotent: true,
     errors: ["not_found", "conflict", "overloaded"],
     input: z.strictObject({
       session_id: id,
@@ -247,7 +244,6 @@ export const sessionOperations = [
     method: "POST",
     path: "/v1/sessions/{session_id}/reset",
     scope: "runs:write",
-    idempotent: true,
     errors: ["not_found"],
     input: z.strictObject({ session_id: id }),
     output: session,
@@ -263,7 +259,6 @@ export const sessionOperations = [
     method: "POST",
     path: "/v1/sessions/{session_id}/cancel",
     scope: "runs:write",
-    idempotent: true,
     errors: ["not_found"],
     input: z.strictObject({ session_id: id, reason: z.string().max(1000).optional() }),
     output: session,

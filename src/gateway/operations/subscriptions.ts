@@ -231,7 +231,6 @@ export const subscriptionOperations = [
     method: "POST",
     path: "/v1/subscriptions",
     scope: "subscriptions:write",
-    idempotent: true,
     errors: ["invalid_input", "forbidden", "already_exists", "cursor_expired"],
     example: { topics: ["task.*.completed"], filters: { priority: ["high", "critical"] } },
     input: createInput,
@@ -302,7 +301,6 @@ export const subscriptionOperations = [
     method: "POST",
     path: "/v1/subscriptions/{subscription_id}/acknowledge",
     scope: "subscriptions:write",
-    idempotent: true,
     errors: ["invalid_input", "not_found", "conflict"],
     input: z.strictObject({
       subscription_id: id,
@@ -329,7 +327,6 @@ export const subscriptionOperations = [
     method: "DELETE",
     path: "/v1/subscriptions/{subscription_id}",
     scope: "subscriptions:write",
-    idempotent: true,
     errors: ["not_found"],
     input: z.strictObject({ subscription_id: id }),
     output: subscription,

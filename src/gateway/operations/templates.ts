@@ -101,7 +101,6 @@ export const templateOperations = [
     method: "PUT",
     path: "/v1/templates/{template_id}",
     scope: "templates:write",
-    idempotent: true,
     errors: ["invalid_input", "too_large"],
     example: { parameters_schema: { type: "object", required: ["entities"] } },
     input: z.strictObject({

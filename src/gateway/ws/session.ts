@@ -8,6 +8,7 @@ import { TroupeError } from "../../machines/errors.ts";
 import { requireScope } from "../auth/credential.ts";
 import { asTroupeError, errorBody, invalid, zodProblems } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
+import { runOnce } from "../once.ts";
 import type { Services } from "../operation.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { Outbox, type Socket } from "./outbox.ts";
@@ -136,7 +137,7 @@ export class Session implements SocketSession {
     await this.options.request();
     const limits = { ...services.limits, askTimeoutMs };
     const ctx = { ...services, limits, credential, baseUrl, correlationId, idempotencyKey: message.idempotency_key };
-    return operation.run(ctx, message.input ?? {});
+    return runOnce(operation, ctx, message.input ?? {});
   }
 
   private tell(message: object): void {

@@ -23,6 +23,8 @@ export const idempotencyCommandSchema = z.discriminatedUnion("type", [
     /** After this long without an end, the owner counts as dead and the next one may do it. */
     leaseMs: z.int().min(1),
   }),
+  /** Still at it. */
+  z.object({ type: z.literal("idempotency.renew"), owner: z.string(), leaseMs: z.int().min(1) }),
   z.object({ type: z.literal("idempotency.finish"), owner: z.string(), answer: z.unknown() }),
   /** Nothing was done, or nobody knows: a repeat does it again. */
   z.object({ type: z.literal("idempotency.abandon"), owner: z.string() }),
@@ -65,6 +67,10 @@ const machine = setup({
       const { requestHash, owner, leaseMs, meta } = event;
       return { requestHash, owner, until: meta.now + leaseMs, answer: null };
     }),
+    prolong: assign(({ event }) => {
+      assertEvent(event, "idempotency.renew");
+      return { until: event.meta.now + event.leaseMs };
+    }),
     keep: assign(({ event }) => {
       assertEvent(event, "idempotency.finish");
       return { answer: event.answer as Json };
@@ -99,6 +105,7 @@ const machine = setup({
           { guard: "isOverdue", actions: ["begin", "tellYours"] },
           { actions: "tellRunning" },
         ],
+        "idempotency.renew": { guard: "isOwner", actions: ["prolong", "acknowledge"] },
         "idempotency.finish": { guard: "isOwner", target: "done", actions: ["keep", "keepLonger"] },
         "idempotency.abandon": { guard: "isOwner", target: "absent", actions: ["clear", "forgetReminder"] },
         "idempotency.forget": { target: "absent", actions: "clear" },

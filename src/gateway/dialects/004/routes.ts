@@ -71,7 +71,6 @@ const resourceRoutes: readonly Operation[] = [
     path: "/api/v1/resources",
     scope: "resources:write",
     errors: [],
-    idempotent: true,
     example: { name: "gpu_cluster_01", type: "gpu", capacity: { gpus: 4, memory: "32Gi" } },
     input: z.object({
       name: z.string().min(1).max(256),
@@ -146,7 +145,6 @@ const conflictRoutes: readonly Operation[] = [
     path: "/api/v1/conflicts",
     scope: "conflicts:write",
     errors: ["forbidden", "idempotency_conflict"],
-    idempotent: true,
     example: {
       agent_id: "agent-123",
       task_id: "task-456",
@@ -205,7 +203,6 @@ const conflictRoutes: readonly Operation[] = [
     path: "/api/v1/conflicts/{conflict_id}/resolve",
     scope: "conflicts:operate",
     errors: ["not_found", "conflict"],
-    idempotent: true,
     bodyRequired: false,
     example: { strategy: "priority" },
     input: z.object({

@@ -123,7 +123,6 @@ export const taskRoutes: readonly Operation[] = [
     path: "/api/v1/tasks",
     scope: "tasks:write",
     errors: ["idempotency_conflict", "already_exists", "invalid_template", "too_large", "task_timed_out"],
-    idempotent: true,
     query: ["wait"],
     example: { type: "code_generation", priority: "high", input_data: { template_id: "react-crud-template" } },
     input: z.object({ ...taskBody.shape, wait }),

@@ -31,6 +31,11 @@ export function parsePriority(text: string): number {
   return priority;
 }
 
+/** Requests a minute, or `none`. */
+export function parseRateLimit(text: string): number | "none" {
+  return text === "none" ? text : parseCount(text);
+}
+
 export function parseRunStatus(text: string): string {
   if (runStatuses.includes(text)) return text;
   throw new InvalidArgumentError(`Give one of ${runStatuses.join(", ")}.`);

@@ -15,6 +15,7 @@ import * as workflows from "./commands/workflows.ts";
 import type { FollowFlags } from "./follow.ts";
 import { collectValues, parseCount, parseDuration, parsePriority, parseRunStatus } from "./parse.ts";
 import { registerDeadLetters } from "./program-dead-letters.ts";
+import { registerKeys } from "./program-keys.ts";
 import type { GlobalFlags, Session } from "./session.ts";
 
 /** What a command does in a session; the number is the exit code. */
@@ -39,6 +40,7 @@ export function registerClient(program: Command, port: ClientPort): void {
   registerAgents(program.command("agents").description("agents: list"), on);
   registerArtifacts(program.command("artifacts").description("what runs left behind: show, get"), on);
   registerDeadLetters(program, on);
+  registerKeys(program, on);
   registerWatching(program, on);
 }
 

@@ -25,7 +25,7 @@ test("create prints the key alone, which then works; list never shows it; revoke
   expect(listed.out.text).toMatch(/KEY +NAME +STATUS[\s\S]*ci +active +runs:read keys:read +600/);
   const json = troupe(["keys", "list", "--json"]);
   expect(await json.code).toBe(0);
-  const [[one]] = jsonLines(json.out.text) as [[{ key_id: string }]];
+  const [[one]] = jsonLines(json.out.text) as unknown as [[{ key_id: string }]];
   for (const text of [listed.out.text, json.out.text]) expect(text).not.toContain(secret.split("_")[2]);
 
   const refused = troupe(["keys", "create", "more", "--scopes", "*"], secret);

@@ -25,6 +25,7 @@ export async function startNode(store: Access, profileDir?: string): Promise<Tro
       NATS_PASSWORD: store.pass,
       HOST: "127.0.0.1",
       PORT: "0",
+      GRPC_PORT: "off",
       LOG_LEVEL: process.env.BENCH_LOG_LEVEL ?? "error",
       TROUPE_WS_CLIENTS_MAX: "20000",
       TROUPE_DRAIN_MS: "0",

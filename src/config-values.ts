@@ -46,6 +46,15 @@ function bounded(units: Readonly<Record<string, number>>, expected: string, min:
 /** A whole number from `min` to `max`. */
 export const whole = (min: number, max: number) => bounded({ "": 1 }, `a whole number from ${min} to ${max}`, min, max);
 
+/** A port (0: any free one), or null for `off`. */
+export const portOrOff = z.string().transform((text, ctx): number | null => {
+  if (text.trim().toLowerCase() === "off") return null;
+  const port = amount(text, { "": 1 });
+  if (port !== null && port >= 0 && port <= 65535) return port;
+  ctx.addIssue({ code: "custom", message: `must be a whole number from 0 to 65535, or off, not "${text}"` });
+  return z.NEVER;
+});
+
 /** Bytes: `1048576`, `64MiB`, `10GB`. */
 export const bytes = (min: number, max = Number.MAX_SAFE_INTEGER) =>
   bounded(bytesPerUnit, `a size such as 64MiB, at least ${formatBytes(min)}`, min, max);

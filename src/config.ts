@@ -14,6 +14,7 @@ import {
   list,
   natsUrls,
   perMinute,
+  portOrOff,
   scopes,
   splitList,
   sync,
@@ -68,6 +69,12 @@ export const settings = {
     "Address to serve on. Another one than loopback needs TROUPE_API_KEYS."),
   port: setting("-p, --port <port>", "PORT", "8000", "port", whole(0, 65535),
     "Port to serve on; 0 takes a free one."),
+  grpcPort: setting("--grpc-port <port>", "GRPC_PORT", "50051", "port or off", portOrOff,
+    "Port of gRPC, at the same address; 0 takes a free one, `off` serves none. A port that is taken ends the start; the default one, when nobody set it, is then left to whoever has it, with a warning."),
+  grpcTlsCert: optional("--grpc-tls-cert <path>", "GRPC_TLS_CERT", "path", text, "Certificate (chain) of gRPC in PEM; without it gRPC is plain text."),
+  grpcTlsKey: optional("--grpc-tls-key <path>", "GRPC_TLS_KEY", "path", text, "Key of that certificate."),
+  grpcTlsClientCa: optional("--grpc-tls-client-ca <path>", "GRPC_TLS_CLIENT_CA", "path", text,
+    "Authority of clients' certificates: every gRPC client has to show one (mutual TLS), and one that sends no key or token is known by its name, with TROUPE_CERT_SCOPES."),
   dataDir: setting("-d, --data-dir <path>", "TROUPE_DATA", "./.troupe", "path", text,
     "Where the embedded nats-server keeps its data, credential and log."),
   apiKeys: optional(null, "TROUPE_API_KEYS", "list", text,
@@ -177,6 +184,8 @@ export type Config = Readonly<z.output<typeof schema>> & {
   readonly searchPath: string;
   /** The HTTP server (the variable TROUPE_SERVER, for tests and fault-finding): native where it is installed, or ours. */
   readonly server: "native" | "javascript";
+  /** Somebody chose the port of gRPC: it has to be had. */
+  readonly grpcPortChosen: boolean;
 };
 
 /** Flags win over the environment, the environment over defaults; an empty variable counts as absent. Throws ConfigError. */
@@ -197,7 +206,8 @@ export function loadConfig(flags: Flags, env: Environment): Config {
   if (server !== "native" && server !== "javascript") {
     throw new ConfigError(["TROUPE_SERVER: must be native or javascript"]);
   }
-  const config: Config = { ...parsed.data, searchPath: env.PATH ?? "", server };
+  const grpcPortChosen = flags.grpcPort !== undefined || Boolean(env.GRPC_PORT);
+  const config: Config = { ...parsed.data, searchPath: env.PATH ?? "", server, grpcPortChosen };
   const problems = contradictions(config);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
@@ -217,6 +227,8 @@ function contradictions(c: Config): string[] {
   if (c.modelBaseUrl && !c.modelName) problems.push("MODEL_NAME: needed with MODEL_BASE_URL.");
   if (external && !c.natsUser !== !c.natsPassword) problems.push("NATS_USER, NATS_PASSWORD: set both or neither.");
   if (!c.natsTlsCert !== !c.natsTlsKey) problems.push("NATS_TLS_CERT, NATS_TLS_KEY: set both or neither.");
+  if (!c.grpcTlsCert !== !c.grpcTlsKey) problems.push("GRPC_TLS_CERT, GRPC_TLS_KEY: set both or neither.");
+  if (c.grpcTlsClientCa && !c.grpcTlsCert) problems.push("GRPC_TLS_CLIENT_CA: needs GRPC_TLS_CERT and GRPC_TLS_KEY.");
   const ways = [c.natsUser, c.natsToken, c.natsCreds, c.natsNkey].filter(Boolean).length;
   if (ways > 1) problems.push("NATS_USER, NATS_TOKEN, NATS_CREDS, NATS_NKEY: set only one of them.");
   if (!c.certHeader !== (c.trustedProxies.length === 0)) {

@@ -13,8 +13,9 @@ export function authOf(config: Config): NonNullable<GatewayConfig["auth"]> {
     audience: jwtAudience,
     scopes: jwtScopes,
   };
-  const certificates = certHeader !== undefined && {
-    header: certHeader,
+  // gRPC's own TLS checks clients' certificates itself; no header is believed then unless one is set.
+  const certificates = (certHeader !== undefined || config.grpcTlsClientCa !== undefined) && {
+    header: certHeader ?? "",
     proxies: trustedProxies,
     ...(certScopes !== undefined && { scopes: certScopes }),
   };

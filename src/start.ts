@@ -29,6 +29,7 @@ import { TroupeError } from "./machines/errors.ts";
 import { definitions } from "./machines/index.ts";
 import { describeIssues, parseWorkflow } from "./machines/workflow/check.ts";
 import { authOf } from "./start-auth.ts";
+import { grpcOf } from "./start-grpc.ts";
 import { natsOptions } from "./start-nats.ts";
 
 type Log = pino.Logger;
@@ -101,14 +102,17 @@ async function bringUp(composition: Composition, started: Started): Promise<void
   started.push({ what: "nats-server", stop: () => server.stop() });
   const bus = await connectNats(natsOptions(config, server, log));
   started.push({ what: "connection", stop: () => bus.close() });
-  const host = await startNode(composition, bus, started);
-  const gateway = await startGateway(composition, bus, host);
+  const node = await startNode(composition, bus, started);
+  const gateway = await startGateway(composition, bus, node);
   // A node's health stays visible to the end of its drain.
   const close = { what: "gateway", stop: () => gateway.close(Math.min(config.drainMs, 5000)) };
   if (config.role === "node") started.splice(started.length - 2, 0, close);
   else started.push(close);
-  const at = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${gateway.port}`;
-  process.stdout.write(`${banner(version, at, config, server, bus)}\n`);
+  const host = config.host.includes(":") ? `[${config.host}]` : config.host;
+  const at = `http://${host}:${gateway.port}`;
+  const grpc = gateway.grpcPort === 0 ? null : `${host}:${gateway.grpcPort}`;
+  log.info({ http: at, grpc }, "ready");
+  process.stdout.write(`${banner(version, at, grpc, config, server, bus)}\n`);
 }
 
 /** Said once where npm installed no native server for this Node. */
@@ -119,7 +123,14 @@ function tellServer(config: Config): void {
   );
 }
 
-function banner(version: string, at: string, config: Config, server: NatsServer, bus: NatsBus): string {
+function banner(
+  version: string,
+  at: string,
+  grpc: string | null,
+  config: Config,
+  server: NatsServer,
+  bus: NatsBus,
+): string {
   const nats = server.owned
     ? `own nats-server ${bus.serverVersion}, data in ${config.dataDir}`
     : `NATS ${bus.serverVersion} at ${server.urls.join(", ")}`;
@@ -129,7 +140,8 @@ function banner(version: string, at: string, config: Config, server: NatsServer,
       : `, synced every ${config.sync} ms`
     : "";
   const role = config.role === "all" ? "" : ` as ${config.role}`;
-  const docs = config.role === "node" ? "" : `Docs: ${at}/docs · `;
+  const served = grpc === null ? "" : `gRPC${config.grpcTlsCert === undefined ? "" : " (TLS)"}: ${grpc} · `;
+  const docs = config.role === "node" ? "" : `Docs: ${at}/docs · ${served}`;
   return `Troupe ${version} is ready${role} on ${at} (${nats}${sync})\n${docs}stop with Ctrl-C`;
 }
 
@@ -290,6 +302,7 @@ async function startGateway(composition: Composition, bus: NatsBus, host: Host):
       surface: config.role === "node" ? "health" : "all",
       apiKeys: parseApiKeys(config.apiKeys ?? ""),
       auth: authOf(config),
+      grpc: grpcOf(config),
       ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
       limits: {
         bodyBytesMax: config.bodyBytesMax,

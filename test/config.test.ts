@@ -66,6 +66,10 @@ describe("values", () => {
     ["TROUPE_AGENTS", "./a.ts,b.ts", "agents", ["./a.ts", "b.ts"]],
     ["MODEL_BASE_URL", "http://h/v1/", "modelBaseUrl", "http://h/v1"],
     ["PORT", "0", "port", 0],
+    ["GRPC_PORT", "0", "grpcPort", 0],
+    ["GRPC_PORT", "off", "grpcPort", null],
+    ["GRPC_PORT", "50051", "grpcPortChosen", true],
+    ["GRPC_PORT", "", "grpcPortChosen", false],
   ])("%s=%s", (name, text, key, value) => {
     expect(loadConfig({}, { [name]: text, MODEL_NAME: "m" })).toHaveProperty(key, value);
   });
@@ -97,6 +101,9 @@ describe("refusals", () => {
     [{ TROUPE_RATE_LIMIT: "0" }, "from 1, or none"],
     [{ PORT: "65536" }, "from 0 to 65535"],
     [{ PORT: "8e3" }, "from 0 to 65535"],
+    [{ GRPC_PORT: "70000" }, "from 0 to 65535, or off"],
+    [{ GRPC_TLS_CERT: "c" }, "GRPC_TLS_KEY"],
+    [{ GRPC_TLS_CLIENT_CA: "c" }, "needs GRPC_TLS_CERT"],
   ])("%j", (env, said) => {
     expect(problems(env as unknown as Record<string, string>)).toEqual([expect.stringContaining(said)]);
   });
@@ -125,7 +132,7 @@ describe("the command line", () => {
     for (const one of Object.values(settings)) {
       expect(help).toContain(one.env);
       expect(settingsTable()).toContain(`| \`${one.env}\` |`);
-      if (/PASSWORD|TOKEN|_KEYS?$/.test(one.env) && !one.env.startsWith("NATS_TLS")) expect(one.flag).toBeNull();
+      if (/PASSWORD|TOKEN|_KEYS?$/.test(one.env) && !one.env.includes("_TLS_")) expect(one.flag).toBeNull();
     }
     expect(help).toMatch(/risks\s+the acknowledged commits/);
   });

@@ -4,6 +4,7 @@
  */
 import type { ApiKey } from "./auth/api-keys.ts";
 import type { AuthSettings } from "./auth/auth.ts";
+import type { GrpcSettings } from "./grpc/server.ts";
 
 /** Structurally the bus's clock; the gateway may not import the bus. */
 export interface GatewayClock {
@@ -85,4 +86,6 @@ export interface GatewayConfig {
   readonly limits?: Partial<GatewayLimits>;
   /** Default: `cancel`. */
   readonly agUi?: AgUiSettings | undefined;
+  /** Absent: no gRPC is served. */
+  readonly grpc?: GrpcSettings | undefined;
 }

@@ -10,6 +10,7 @@ import { Attributes } from "./attributes.ts";
 import { type Auth, newAuth } from "./auth/auth.ts";
 import { type GatewayClock, type GatewayConfig, type GatewayLogger, gatewayLimits } from "./config.ts";
 import { newDownloadSigner } from "./downloads.ts";
+import type { GrpcServer } from "./grpc/server.ts";
 import { Docs } from "./http/docs.ts";
 import { Handler } from "./http/handler.ts";
 import { copyHead } from "./http/request.ts";
@@ -42,6 +43,8 @@ export interface Gateway {
   listen(): Promise<number>;
   /** The port listened on; 0 before. */
   readonly port: number;
+  /** The port of gRPC; 0 before, and where it is not served. */
+  readonly grpcPort: number;
   /** WebSocket clients connected now. */
   readonly clients: number;
   /** Stops accepting, ends streams, closes WebSockets (1001), waits up to `graceMs` for requests in flight. */
@@ -103,9 +106,32 @@ export function createGateway(options: GatewayOptions): Gateway {
   app.any("/*", (res, req) => handler.handle(res, copyHead(req, certificates.header)));
   let listener: us_listen_socket | undefined;
   let port = 0;
+  let grpc: GrpcServer | undefined;
+  let grpcPort = 0;
+  const listenGrpc = async (): Promise<void> => {
+    if (config.grpc === undefined || health) return;
+    const { host } = config;
+    // Loaded where it is wanted: it costs a start some tenths of a second.
+    const { createGrpcServer } = await import("./grpc/server.ts");
+    const baseUrl = publicUrl ?? `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+    const starting = createGrpcServer({ ...config.grpc, host, baseUrl, services, admissions, operations });
+    const bound = await starting.listen();
+    if (bound !== null) {
+      grpc = starting;
+      grpcPort = bound;
+    } else if (config.grpc.required) throw portTaken("gRPC", host, config.grpc.port, "GRPC_PORT");
+    else logger.warn({ host, port: config.grpc.port }, "gRPC is not served: its port is taken; set GRPC_PORT");
+  };
+  const closeListener = (): void => {
+    if (listener !== undefined) server.closeListener(listener);
+    listener = undefined;
+  };
   return {
     get port() {
       return port;
+    },
+    get grpcPort() {
+      return grpcPort;
     },
     get clients() {
       return sockets.clients;
@@ -119,23 +145,32 @@ export function createGateway(options: GatewayOptions): Gateway {
         });
       }
       const socket = await server.listen(app, config.host, config.port);
-      if (socket === false) throw new Error(`cannot listen on ${config.host}:${config.port}; is the port taken?`);
+      if (socket === false) throw portTaken("HTTP", config.host, config.port, "PORT");
       listener = socket;
       port = server.portOf(socket);
+      await listenGrpc().catch((error: unknown) => {
+        closeListener();
+        throw error;
+      });
       return port;
     },
     async close(graceMs) {
-      if (listener !== undefined) server.closeListener(listener);
-      listener = undefined;
+      closeListener();
       handler.closing = true;
       auth.stop();
       sockets.closeAll();
-      await drain(handler, clock, graceMs);
+      await Promise.all([drain(handler, clock, graceMs), grpc?.close(graceMs)]);
       services.agentHints.stop();
       services.liveHub.stop();
       await services.hub.stop();
     },
   };
+}
+
+function portTaken(what: string, host: string, port: number, setting: string): TroupeError {
+  const at = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const advice = `Set ${setting} to another port, or to 0 for a free one`;
+  return new TroupeError("unavailable", `${what} cannot listen on ${at}; is the port taken? ${advice}`);
 }
 
 /** Throws `invalid_input` when an address beyond loopback would be served without credentials. */

@@ -72,6 +72,7 @@ export class Member {
         TROUPE_ROLE: role,
         TROUPE_NAME: name,
         PORT: String(this.port),
+        GRPC_PORT: "off",
         NATS_URL: this.relays.map((relay) => `nats://127.0.0.1:${relay.port}`).join(","),
         ...settings,
       },

@@ -88,6 +88,7 @@ export class Troupe {
         NATS_SERVER_BIN: process.env.NATS_SERVER_BIN ?? "",
         HOST: "127.0.0.1",
         PORT: String(this.port),
+        GRPC_PORT: "off",
         TROUPE_DATA: this.data,
         LOG_LEVEL: "info",
         CHAOS_EFFECTS: this.effects,

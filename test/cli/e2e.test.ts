@@ -19,7 +19,7 @@ let url: string;
 
 /** Starts a node on the folder's data; resolves with its address when it is ready. */
 async function start(port: number): Promise<string> {
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "silent" };
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "silent", GRPC_PORT: "off" };
   const argv = [bin, "start", "--port", String(port), "--data-dir", join(folder, "data")];
   node = spawn(process.execPath, argv, { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
   for await (const line of createInterface({ input: node.stdout as NodeJS.ReadableStream })) {

@@ -33,7 +33,7 @@ export class RestartableTroupe {
   /** Resolves when it is ready. */
   async start(): Promise<void> {
     const argv = [bin, "start", "--port", String(this.port), "--data-dir", join(this.folder, "data")];
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "warn" };
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "warn", GRPC_PORT: "off" };
     const child = spawn(process.execPath, argv, { cwd: this.folder, env, stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     let errors = "";

@@ -115,6 +115,7 @@ export class TestCluster {
         HOME,
         NATS_SERVER_BIN,
         PORT: String(port),
+        GRPC_PORT: "off",
         NATS_URL: this.servers.map((server) => server.url).join(","),
         CHAOS_EFFECTS: this.effects,
         TROUPE_LEASE_MS: "2000",

@@ -1,146 +1,184 @@
 /**
- * What every method needs: who calls, an operation's context, deadlines, errors; and streams at the pace of their
- * readers. A method itself is a function from message to message; the services are in services/.
+ * How methods are called: with one answer, with a stream at the pace of its reader, or with streams both ways; their
+ * errors as statuses, their count and time told. A method itself is a function from message to message (services/).
  */
-import type {
-  handleUnaryCall,
-  Metadata,
-  ServerDuplexStream,
-  ServerUnaryCall,
-  ServerWritableStream,
+import {
+  type handleUnaryCall,
+  type ServerDuplexStream,
+  type ServerWritableStream,
+  type StatusObject,
+  status,
 } from "@grpc/grpc-js";
 import { TroupeError } from "../../machines/errors.ts";
-import type { Admissions } from "../auth/admission.ts";
-import { requireScope } from "../auth/credential.ts";
-import { noCertificates, presented } from "../auth/presented.ts";
-import type { Operation, OperationContext, Services } from "../operation.ts";
-import { toServiceError, toStatus } from "./errors.ts";
+import { type AnyCall, beginCall, type CallContext, correlationIdOf, type GrpcParts } from "./call-context.ts";
+import { toStatus } from "./errors.ts";
 
-export interface GrpcParts {
-  readonly services: Services;
-  readonly admissions: Admissions;
-  readonly operations: ReadonlyMap<string, Operation>;
-  readonly baseUrl: string;
+export { type CallContext, type GrpcParts, requireScopeOf } from "./call-context.ts";
+
+/** A call under way. */
+interface Under {
+  readonly parts: GrpcParts;
+  readonly abort: AbortController;
+  readonly correlationId: string;
+  context(): Promise<CallContext>;
+  /** Counts and tells it; with what it threw, the status of that. */
+  over(thrown?: { readonly error: unknown }): Partial<StatusObject> | undefined;
 }
 
-type AnyCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getDeadline" | "getPeer"> & {
-  on(event: "cancelled", listener: () => void): unknown;
-  readonly cancelled: boolean;
-};
-
-export interface CallContext extends OperationContext {
-  readonly metadata: Metadata;
-  /** Aborted when the client cancels, its deadline passes, or the server closes. */
-  readonly signal: AbortSignal;
-  /** Runs an operation of the table with the caller's own credential; `key`: an idempotency key of the message. */
-  run<R>(name: string, input: unknown, key?: string): Promise<R>;
-}
-
-const text = (metadata: Metadata, name: string): string => String(metadata.get(name)[0] ?? "");
-
-/** Throws `unauthenticated`, `rate_limited` and what an authenticator throws. */
-async function contextOf(parts: GrpcParts, call: AnyCall, correlationId: string): Promise<CallContext> {
-  const { metadata } = call;
-  const shown = { apiKey: text(metadata, "x-api-key"), authorization: text(metadata, "authorization") };
-  const admitted = await parts.admissions.admit(presented(shown, noCertificates));
-  if (admitted.refused !== undefined) throw admitted.refused;
+function begin(parts: GrpcParts, call: AnyCall): Under {
+  const { clock, logger, monitor } = parts.services;
+  const begun = clock.monotonic();
   const abort = new AbortController();
-  call.on("cancelled", () => abort.abort());
-  if (call.cancelled) abort.abort();
-  const { services } = parts;
-  const deadline = call.getDeadline();
-  const leftMs =
-    deadline instanceof Date ? deadline.getTime() - services.clock.now() : Number(deadline) - services.clock.now();
-  const askTimeoutMs = Number.isFinite(leftMs)
-    ? Math.max(1, Math.min(services.limits.askTimeoutMs, leftMs))
-    : services.limits.askTimeoutMs;
-  const key = text(metadata, "idempotency-key");
-  const context: CallContext = {
-    ...services,
-    limits: { ...services.limits, askTimeoutMs },
-    credential: admitted.credential,
+  const correlationId = correlationIdOf(parts, call);
+  const remove = parts.open.add(abort);
+  return {
+    parts,
+    abort,
     correlationId,
-    baseUrl: parts.baseUrl,
-    ...(key === "" ? {} : { idempotencyKey: key }),
-    metadata,
-    signal: abort.signal,
-    run: async <R>(name: string, input: unknown, idempotencyKey = "") => {
-      const operation = parts.operations.get(name);
-      if (operation === undefined) throw new TroupeError("internal", `there is no operation ${name}`);
-      return (await operation.run(idempotencyKey === "" ? context : { ...context, idempotencyKey }, input)) as R;
+    context: () => beginCall(parts, call, correlationId, abort),
+    over(thrown) {
+      remove();
+      const gone = abort.signal.aborted && abort.signal.reason === "cancelled";
+      const answer = thrown === undefined || gone ? undefined : toStatus(thrown.error, correlationId, parts.services);
+      const took = clock.monotonic() - begun;
+      const path = call.getPath();
+      const code = gone ? status.CANCELLED : (answer?.status.code ?? status.OK);
+      monitor.traffic.answered("POST", path, gone ? 499 : (answer?.http ?? 200), took);
+      const fields = { correlation_id: correlationId, method: path, code, ms: Math.round(took * 10) / 10 };
+      logger.debug(fields, "gRPC call");
+      return answer?.status;
     },
   };
-  return context;
 }
+
+const stopping = (): TroupeError => new TroupeError("unavailable", "This node is stopping");
 
 /** A method with one answer. */
 export function unary<I, O>(parts: GrpcParts, fn: (ctx: CallContext, input: I) => Promise<O>): handleUnaryCall<I, O> {
   return (call, callback) => {
-    const correlationId = parts.services.runtime.newId();
-    const work = async () => fn(await contextOf(parts, call, correlationId), call.request);
+    const under = begin(parts, call);
+    const work = async () => fn(await under.context(), call.request);
     work().then(
-      (answer) => callback(null, answer),
-      (error) => callback(toServiceError(error, correlationId, parts.services.logger)),
+      (answer) => {
+        under.over();
+        callback(null, answer);
+      },
+      (error) => {
+        const closing = under.abort.signal.reason === "closing";
+        callback(under.over({ error: closing ? stopping() : error }) ?? { code: status.CANCELLED });
+      },
     );
   };
+}
+
+interface Writable<O> {
+  readonly writableEnded: boolean;
+  write(message: O): boolean;
+  end(): unknown;
+  once(event: "drain", listener: () => void): unknown;
+  off(event: "drain", listener: () => void): unknown;
+  emit(event: "error", status: Partial<StatusObject>): boolean;
 }
 
 /** A method that answers with a stream, written as fast as its reader takes it. */
 export function streaming<I, O>(parts: GrpcParts, fn: (ctx: CallContext, input: I) => AsyncIterable<O>) {
   return (call: ServerWritableStream<I, O>): void => {
-    const correlationId = parts.services.runtime.newId();
-    const work = async (): Promise<void> => {
-      const ctx = await contextOf(parts, call, correlationId);
-      for await (const message of fn(ctx, call.request)) {
+    void answer(parts, call, async (ctx, send) => {
+      for await (const message of fn(withoutKey(ctx), call.request)) {
         if (ctx.signal.aborted) return;
-        if (!call.write(message)) await drained(call, ctx);
+        await send(message);
       }
-    };
-    work().then(
-      () => call.end(),
-      (error) => call.emit("error", toStatus(error, correlationId, parts.services.logger)),
-    );
+    });
   };
 }
 
-/** A method with streams both ways: `fn` gets what comes, and writes by `send`. */
+/** A method with streams both ways: `fn` gets what comes, each message counted as a request, and writes by `send`. */
 export function duplex<I, O>(
   parts: GrpcParts,
   fn: (ctx: CallContext, incoming: AsyncIterable<I>, send: (message: O) => Promise<void>) => Promise<void>,
 ) {
   return (call: ServerDuplexStream<I, O>): void => {
-    const correlationId = parts.services.runtime.newId();
-    const work = async (): Promise<void> => {
-      const ctx = await contextOf(parts, call, correlationId);
-      const send = async (message: O): Promise<void> => {
-        if (ctx.signal.aborted || call.writableEnded) return;
-        if (!call.write(message)) await drained(call, ctx);
-      };
-      await fn(ctx, call, send);
-    };
-    work().then(
-      () => call.end(),
-      (error) => call.emit("error", toStatus(error, correlationId, parts.services.logger)),
-    );
+    void answer(parts, call, (ctx, send) => fn(withoutKey(ctx), incomingOf(parts, ctx, call), send));
   };
 }
 
-/** Waits for the reader; one that takes nothing for too long is cut off. */
-function drained(call: { once(event: "drain", listener: () => void): unknown }, ctx: CallContext): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = ctx.clock.after(ctx.limits.stallMs, () =>
-      reject(new TroupeError("overloaded", "This client reads too slowly; resume from its last event")),
-    );
-    const done = (): void => {
-      timer.cancel();
-      resolve();
-    };
-    call.once("drain", done);
-    ctx.signal.addEventListener("abort", done, { once: true });
-  });
+/** A stream has many operations; a key that came with it names none of them. */
+function withoutKey({ idempotencyKey: _, ...ctx }: CallContext): CallContext {
+  return ctx as CallContext;
 }
 
-/** For what is no operation of the table. Throws `forbidden`. */
-export function requireScopeOf(ctx: CallContext, scope: string): void {
-  requireScope(ctx.credential, scope);
+async function answer<O>(
+  parts: GrpcParts,
+  call: Writable<O> & AnyCall,
+  work: (ctx: CallContext, send: (message: O) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const under = begin(parts, call);
+  const { signal } = under.abort;
+  const ended: (() => void)[] = [];
+  try {
+    const ctx = await under.context();
+    ended.push(parts.open.addStream(ctx.credential), parts.services.monitor.traffic.streamOpened());
+    await work(ctx, (message) => write(call, message, ctx, under.abort));
+    if (signal.aborted && signal.reason !== "cancelled") throw signal.reason === "closing" ? stopping() : tooSlow();
+    under.over();
+    call.end();
+  } catch (error) {
+    const status = under.over({ error: signal.reason === "closing" ? stopping() : error });
+    // Of one who has gone nobody hears a status.
+    if (status === undefined) call.end();
+    else call.emit("error", status);
+  } finally {
+    for (const end of ended) end();
+  }
+}
+
+const tooSlow = (): TroupeError =>
+  new TroupeError("overloaded", "This client reads too slowly; resume from its last event");
+
+/** Waits for the reader; one that takes nothing for too long is cut off. */
+async function write<O>(call: Writable<O>, message: O, ctx: CallContext, abort: AbortController): Promise<void> {
+  const { signal } = ctx;
+  if (signal.aborted || call.writableEnded || call.write(message)) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      timer.cancel();
+      call.off("drain", done);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = ctx.clock.after(ctx.limits.stallMs, () => abort.abort("stalled"));
+    call.once("drain", done);
+    signal.addEventListener("abort", done, { once: true });
+  });
+  if (signal.reason === "stalled") throw tooSlow();
+}
+
+/** What the client sends, one after the other; the first was counted when the call began. */
+async function* incomingOf<I>(
+  parts: GrpcParts,
+  ctx: CallContext,
+  call: ServerDuplexStream<I, unknown>,
+): AsyncGenerator<I> {
+  let first = true;
+  // The reading side may end long before the answers do.
+  const messages = call.iterator({ destroyOnReturn: false }) as AsyncIterable<I>;
+  const gone = aborted(ctx.signal);
+  const iterator = messages[Symbol.asyncIterator]();
+  for (;;) {
+    const next = await Promise.race([iterator.next(), gone]);
+    if (next === "aborted" || next.done === true) return;
+    if (!first) {
+      const { refused } = await parts.admissions.again(ctx.credential);
+      if (refused !== undefined) throw refused;
+    }
+    first = false;
+    yield next.value;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<"aborted"> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve("aborted");
+    else signal.addEventListener("abort", () => resolve("aborted"), { once: true });
+  });
 }

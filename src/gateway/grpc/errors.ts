@@ -2,26 +2,33 @@
  * The catalogue's errors as gRPC statuses: code, message, and the details as google.rpc.Status with an ErrorInfo in
  * `grpc-status-details-bin` (https://google.aip.dev/193). Owns no error of its own.
  */
-import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
+import { Metadata, type StatusObject } from "@grpc/grpc-js";
 import protobuf from "protobufjs/minimal.js";
 import type { TroupeError } from "../../machines/errors.ts";
-import type { GatewayLogger } from "../config.ts";
 import { asTroupeError, errorBody } from "../errors.ts";
+import type { Services } from "../operation.ts";
 
 export const errorDomain = "troupe";
 
-export function toStatus(thrown: unknown, correlationId: string, logger: GatewayLogger): Partial<StatusObject> {
-  const error = asTroupeError(thrown, correlationId, logger);
-  const { message } = errorBody(error, correlationId).error;
+/** Clients take 8 KiB of trailers (https://grpc.io/docs/guides/metadata/), and the message is in them twice. */
+const messageBytesMax = 1_024;
+const detailsBytesMax = 2_400;
+
+export interface Answered {
+  readonly status: Partial<StatusObject>;
+  /** The HTTP status of the same error. */
+  readonly http: number;
+}
+
+export function toStatus(thrown: unknown, correlationId: string, services: Pick<Services, "logger">): Answered {
+  const error = asTroupeError(thrown, correlationId, services.logger);
+  const { kind } = error;
+  const message = shortened(errorBody(error, correlationId).error.message, messageBytesMax);
   const metadata = new Metadata();
   metadata.set("grpc-status-details-bin", Buffer.from(statusDetails(error, message, correlationId)));
   metadata.set("x-correlation-id", correlationId);
-  if (error.kind.retryable) metadata.set("retry-after", "1");
-  return { code: error.kind.grpc as status, details: message, metadata };
-}
-
-export function toServiceError(thrown: unknown, correlationId: string, logger: GatewayLogger): Partial<ServiceError> {
-  return toStatus(thrown, correlationId, logger) as Partial<ServiceError>;
+  if (kind.retryable) metadata.set("retry-after", String(error.details?.retry_after ?? 1));
+  return { status: { code: kind.grpc, details: message, metadata }, http: kind.status };
 }
 
 function statusDetails(error: TroupeError, message: string, correlationId: string): Uint8Array {
@@ -38,14 +45,30 @@ function statusDetails(error: TroupeError, message: string, correlationId: strin
   return whole.finish();
 }
 
-/** Details as the map of texts that an ErrorInfo has. */
+/** Details as the map of texts that an ErrorInfo has; what is over the bound is cut, then left out. */
 function texts(details: Readonly<Record<string, unknown>> | undefined): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(details ?? {}).map(([key, value]) => [
-      key,
-      (typeof value === "string" ? value : JSON.stringify(value)).slice(0, 2_000),
-    ]),
-  );
+  let left = detailsBytesMax;
+  const entries: [string, string][] = [];
+  for (const [key, value] of Object.entries(details ?? {})) {
+    const room = left - key.length;
+    if (room < 16) break;
+    const shown = shortened(typeof value === "string" ? value : JSON.stringify(value), room);
+    left -= key.length + Buffer.byteLength(shown);
+    entries.push([key, shown]);
+  }
+  return Object.fromEntries(entries);
 }
 
-export { status };
+/** At most so many bytes, percent-encoded as a status message is; never half a character. */
+function shortened(text: string, bytesMax: number): string {
+  const whole = Buffer.from(text).toString();
+  if (encodeURI(whole).length <= bytesMax) return whole;
+  let bytes = 0;
+  let cut = "";
+  for (const character of whole) {
+    bytes += encodeURI(character).length;
+    if (bytes > bytesMax - 9) return `${cut}…`;
+    cut += character;
+  }
+  return cut;
+}

@@ -36,7 +36,7 @@ export function fromJsonValue(value: JsonValue | null | undefined, depth = 0): J
     const { fields = {} } = (value.struct_value ?? {}) as { fields?: Record<string, JsonValue> };
     return mapValues(fields, (item) => fromJsonValue(item, depth + 1) ?? null);
   }
-  return value[value.kind] as Json;
+  return finite(value[value.kind] as Json);
 }
 
 /** google.protobuf.Value, as proto-loader has it. */
@@ -60,7 +60,13 @@ export function fromValue(value: JsonValue | null | undefined, depth = 0): Json 
     return values.map((item) => fromValue(item, depth + 1) ?? null);
   }
   if (kind === "structValue") return fromStruct(value.structValue as Struct, depth + 1);
-  return value[kind] as Json;
+  return finite(value[kind] as Json);
+}
+
+/** JSON has no infinities and no NaN. */
+function finite(value: Json): Json {
+  if (typeof value !== "number" || Number.isFinite(value)) return value;
+  throw new TroupeError("invalid_input", `A number has to be finite, not ${value}`);
 }
 
 export interface Struct {

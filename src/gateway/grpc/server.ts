@@ -4,11 +4,12 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
-import { TroupeError } from "../../machines/errors.ts";
-import type { GrpcParts } from "./calls.ts";
+import type { Admissions } from "../auth/admission.ts";
+import type { Operation, Services } from "../operation.ts";
+import type { GrpcParts } from "./call-context.ts";
+import { OpenCalls } from "./open-calls.ts";
 import { loadProtos } from "./protos.ts";
-import { agentRuntime } from "./services/agent-runtime.ts";
-import { agentService } from "./services/agent-service.ts";
+import { implementations } from "./services/index.ts";
 
 export interface GrpcTls {
   /** PEM. */
@@ -18,59 +19,77 @@ export interface GrpcTls {
   readonly clientAuthorities?: Buffer | undefined;
 }
 
-export interface GrpcConfig {
-  readonly host: string;
+export interface GrpcSettings {
   /** 0: any free port. */
   readonly port: number;
+  /** False: where the port is taken, the gateway goes without gRPC. */
+  readonly required: boolean;
   readonly tls?: GrpcTls | undefined;
-  readonly messageBytesMax: number;
+  /** This machine's wall clock, by which deadlines of calls are counted. */
+  wallNow(): number;
+}
+
+export interface GrpcServerOptions extends GrpcSettings {
+  readonly host: string;
+  /** Base of absolute URLs in answers (downloads are served over HTTP). */
+  readonly baseUrl: string;
+  readonly services: Services;
+  readonly admissions: Admissions;
+  readonly operations: readonly Operation[];
 }
 
 export interface GrpcServer {
-  /** Resolves with the port. Throws when the address is taken. */
-  listen(): Promise<number>;
-  /** No new calls; waits up to `graceMs` for those under way, then ends them. */
+  /** Resolves with the port; null when the address cannot be had. */
+  listen(): Promise<number | null>;
+  /** No new calls, streams end; waits up to `graceMs` for the others under way, then ends them. */
   close(graceMs: number): Promise<void>;
 }
 
-/** A connection without calls is asked whether it is still there. */
+/** A connection is asked whether it is still there: one whose process hangs is closed. */
 const keepaliveMs = 30_000;
 const keepaliveTimeoutMs = 10_000;
+/** Of one connection. */
 const streamsMax = 1_000;
+/** How often the health service looks whether this gateway is ready. */
+const healthMs = 2_000;
 
-const names = ["agent.AgentService", "agent.runtime.v1.AgentRuntime"] as const;
-
-export function createGrpcServer(config: GrpcConfig, parts: GrpcParts): GrpcServer {
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  const { services, host, port, tls, admissions, baseUrl, wallNow } = options;
+  const open = new OpenCalls(services.limits);
+  const operations = new Map(options.operations.map((one) => [one.name, one]));
+  const parts: GrpcParts = { services, admissions, operations, baseUrl, open, wallNow };
   const protos = loadProtos();
   const server = new Server({
-    "grpc.max_receive_message_length": config.messageBytesMax,
+    "grpc.max_receive_message_length": services.limits.bodyBytesMax,
     "grpc.max_send_message_length": -1,
     "grpc.keepalive_time_ms": keepaliveMs,
     "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
     "grpc.max_concurrent_streams": streamsMax,
   });
-  const implementations = {
-    "agent.AgentService": agentService(parts),
-    "agent.runtime.v1.AgentRuntime": agentRuntime(parts),
-  };
-  for (const name of names) server.addService(protos.service(name), implementations[name] as never);
-  const health = new HealthImplementation(Object.fromEntries(["", ...names].map((name) => [name, "SERVING" as const])));
-  health.addToServer(server);
+  const names: string[] = [];
+  for (const { name, methods, definition } of implementations(parts, protos)) {
+    server.addService(definition, methods as never);
+    names.push(name);
+  }
+  const health = new Health(names, services);
+  health.addTo(server);
   new ReflectionService(protos.definition).addToServer(server);
   return {
     listen() {
-      return new Promise((resolve, reject) => {
-        const at = `${config.host.includes(":") ? `[${config.host}]` : config.host}:${config.port}`;
-        server.bindAsync(at, credentialsOf(config.tls), (error, port) => {
-          if (error === null) resolve(port);
-          else reject(new TroupeError("unavailable", `gRPC cannot listen on ${at}: ${error.message}`));
+      const at = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+      return new Promise((resolve) => {
+        server.bindAsync(at, credentialsOf(tls), (error, bound) => {
+          if (error !== null) services.logger.debug({ err: error }, `gRPC cannot listen on ${at}`);
+          else health.start();
+          resolve(error === null ? bound : null);
         });
       });
     },
     async close(graceMs) {
-      for (const name of ["", ...names]) health.setStatus(name, "NOT_SERVING");
+      health.stop();
+      open.close();
       await new Promise<void>((resolve) => {
-        const timer = parts.services.clock.after(graceMs, () => {
+        const timer = services.clock.after(graceMs, () => {
           server.forceShutdown();
           resolve();
         });
@@ -81,6 +100,48 @@ export function createGrpcServer(config: GrpcConfig, parts: GrpcParts): GrpcServ
       });
     },
   };
+}
+
+/** The standard health service; every name has the gateway's own readiness. */
+class Health {
+  readonly #names: readonly string[];
+  readonly #services: Services;
+  readonly #implementation: HealthImplementation;
+  #timer: { cancel(): void } | undefined;
+  #stopped = false;
+
+  constructor(names: readonly string[], services: Services) {
+    this.#names = ["", ...names];
+    this.#services = services;
+    this.#implementation = new HealthImplementation(
+      Object.fromEntries(this.#names.map((name) => [name, "NOT_SERVING" as const])),
+    );
+  }
+
+  addTo(server: Server): void {
+    this.#implementation.addToServer(server);
+  }
+
+  start(): void {
+    const { runtime, clock } = this.#services;
+    const look = async (): Promise<void> => {
+      const { ready } = await runtime.readiness().catch(() => ({ ready: false }));
+      if (this.#stopped) return;
+      this.#tell(ready);
+      this.#timer = clock.after(healthMs, () => void look());
+    };
+    void look();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#tell(false);
+  }
+
+  #tell(ready: boolean): void {
+    for (const name of this.#names) this.#implementation.setStatus(name, ready ? "SERVING" : "NOT_SERVING");
+  }
 }
 
 function credentialsOf(tls: GrpcTls | undefined): ServerCredentials {

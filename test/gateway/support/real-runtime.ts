@@ -5,7 +5,7 @@ import { ResolveExecutor } from "../../../src/actors/executors/resolve.ts";
 import { startHost } from "../../../src/actors/host.ts";
 import { newOutside } from "../../../src/actors/outside.ts";
 import type { TroupeRuntime } from "../../../src/actors/runtime.ts";
-import { builtInAgents, builtInWorkflows } from "../../../src/builtin/index.ts";
+import { type AnyAgent, builtInAgents, builtInWorkflows } from "../../../src/builtin/index.ts";
 import { createMemoryBus } from "../../../src/bus/memory/bus.ts";
 import { systemClock } from "../../../src/bus/system-clock.ts";
 import { definitions } from "../../../src/machines/index.ts";
@@ -19,7 +19,7 @@ export interface Real {
 /** Built-in workflows are in `workflows`; tests register them over HTTP. */
 export const workflows = builtInWorkflows;
 
-export async function startReal(): Promise<Real> {
+export async function startReal(hosted: readonly AnyAgent[] = builtInAgents()): Promise<Real> {
   const problems: Real["problems"] = [];
   const note = (fields: object, message: string) => void problems.push({ fields, message });
   const logger = { debug() {}, info() {}, warn: note, error: note };
@@ -41,7 +41,7 @@ export async function startReal(): Promise<Real> {
         logger,
       };
       const agents = new AgentExecutor(port);
-      for (const agent of builtInAgents()) agents.host(agent);
+      for (const agent of hosted) agents.host(agent);
       const outside = newOutside(["127.0.0.1"], bus.clock);
       const callbacks = new CallbackExecutor(port, { outside, secret: (name) => runtime.secret(name) });
       executor = agents;

@@ -24,7 +24,7 @@ export interface Troupe {
 
 export async function startTroupe(settings: Readonly<Record<string, string>> = {}): Promise<Troupe> {
   const folder = await mkdtemp(join(tmpdir(), "troupe-gateway-"));
-  const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "warn", ...settings };
+  const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "warn", GRPC_PORT: "off", ...settings };
   const argv = [bin, "start", "--port", "0", "--data-dir", join(folder, "data")];
   const child = spawn(process.execPath, argv, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
   let errors = "";

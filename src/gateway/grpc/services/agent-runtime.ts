@@ -58,12 +58,16 @@ async function createRun(ctx: CallContext, request: CreateRun) {
 }
 
 async function decide(ctx: CallContext, verb: "approve" | "reject" | "provide_input", request: Decision) {
-  const { run_id, checkpoint_id, note, input } = request;
+  const { run_id, checkpoint_id, note } = request;
+  const input = fromJsonValue(request.input);
+  if (verb === "provide_input" && input === undefined) {
+    throw invalid("The request is not valid", [{ path: "input", message: "is required" }]);
+  }
   const checkpoint = await ctx.run<Checkpoint>(`checkpoints.${verb}`, {
     run_id,
     checkpoint_id,
     ...given({ note }),
-    ...(verb === "provide_input" ? { input: fromJsonValue(input) ?? null } : {}),
+    ...(verb === "provide_input" ? { input } : {}),
   });
   return checkpointMessage(checkpoint);
 }

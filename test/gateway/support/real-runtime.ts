@@ -3,6 +3,7 @@ import { AgentExecutor } from "../../../src/actors/executors/agent.ts";
 import { CallbackExecutor } from "../../../src/actors/executors/callback.ts";
 import { ResolveExecutor } from "../../../src/actors/executors/resolve.ts";
 import { startHost } from "../../../src/actors/host.ts";
+import { Hosting } from "../../../src/actors/hosting.ts";
 import { newOutside } from "../../../src/actors/outside.ts";
 import type { TroupeRuntime } from "../../../src/actors/runtime.ts";
 import { type AnyAgent, builtInAgents, builtInWorkflows } from "../../../src/builtin/index.ts";
@@ -19,7 +20,8 @@ export interface Real {
 /** Built-in workflows are in `workflows`; tests register them over HTTP. */
 export const workflows = builtInWorkflows;
 
-export async function startReal(hosted: readonly AnyAgent[] = builtInAgents()): Promise<Real> {
+/** `announced`: the agents are registered, as a start does it. */
+export async function startReal(hosted: readonly AnyAgent[] = builtInAgents(), announced = false): Promise<Real> {
   const problems: Real["problems"] = [];
   const note = (fields: object, message: string) => void problems.push({ fields, message });
   const logger = { debug() {}, info() {}, warn: note, error: note };
@@ -49,10 +51,20 @@ export async function startReal(hosted: readonly AnyAgent[] = builtInAgents()): 
     },
   });
   executor?.reach(host.runtime);
+  const hosting = new Hosting({
+    bus,
+    runtime: host.runtime,
+    logger,
+    node: "test",
+    definitions: hosted as never,
+    stats: () => executor?.stats() ?? [],
+  });
+  if (announced) await hosting.start();
   return {
     runtime: host.runtime,
     problems,
     async stop() {
+      if (announced) await hosting.stop();
       await host.stop(1_000);
       await bus.close();
     },

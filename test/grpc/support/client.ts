@@ -242,3 +242,11 @@ export function fromJsonValue(message: Message): unknown {
 
 /** The AG-UI event of an EventResponse, as its raw_event tells it. */
 export const eventOf = (response: Message): Message => json(response.event.raw_event);
+
+/** The .proto files as protobufjs reads them, from where they are. */
+export async function protoRoot(files: readonly string[]): Promise<protobuf.Root> {
+  const parsed = new protobuf.Root();
+  parsed.resolvePath = (_, target) => (protobuf.common.get(target) === null ? `${root}/${target}` : target);
+  await parsed.load([...files], { keepCase: true });
+  return parsed.resolveAll();
+}

@@ -92,7 +92,7 @@ export interface GrpcOptions extends Partial<Omit<GatewayConfig, "grpc">> {
 export async function startGrpc({ tls, ...config }: GrpcOptions = {}): Promise<Grpc> {
   const gate = new Gate();
   const agents = [...builtInAgents({ tools: tools as never }), gatedChat(gate) as AnyAgent];
-  const real = await startReal(agents);
+  const real = await startReal(agents, true);
   const logs: Grpc["logs"] = [];
   const log = (level: string) => (fields: object, message: string) =>
     void logs.push({ level, fields: fields as Record<string, unknown>, message });

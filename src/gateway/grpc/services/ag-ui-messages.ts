@@ -2,6 +2,7 @@
 import { encode } from "@ag-ui/proto";
 import type { Json, JsonObject } from "../../../machines/effects.ts";
 import type { AgUiEvent } from "../../ag-ui/events.ts";
+import { invalid } from "../../errors.ts";
 import { type AnyMessage, unpackAny } from "../any.ts";
 import { fromStruct, fromValue, type JsonValue, type Struct, toStruct, toValue } from "../json-value.ts";
 
@@ -110,6 +111,13 @@ export function toTool({ name, description, parameters, metadata }: ToolProto): 
     ...(schema === undefined || schema === null ? {} : { parameters: schema }),
     ...(metadata ? { metadata: fromStruct(metadata) as JsonObject } : {}),
   };
+}
+
+/** Throws `invalid_input` unless thread and run are named: proto3 knows no required fields. */
+export function requireIds({ thread_id, run_id }: RunAgentProto): void {
+  const missing = [thread_id === "" ? "thread_id" : "", run_id === "" ? "run_id" : ""].filter((name) => name !== "");
+  const problems = missing.map((path) => ({ path, message: "is required" }));
+  if (problems.length > 0) throw invalid("The run's input is not valid", problems);
 }
 
 /** As RunAgentInput; what was not sent is absent. */

@@ -7,13 +7,14 @@ import { findTarget } from "../../ag-ui/agents.ts";
 import { agUiRun } from "../../ag-ui/run.ts";
 import { zodProblems } from "../../errors.ts";
 import { type CallContext, type GrpcParts, requireScopeOf, streaming, unary } from "../calls.ts";
-import { type EventResponse, type RunAgentProto, toEventResponse, toRunInput } from "./ag-ui-messages.ts";
+import { type EventResponse, type RunAgentProto, requireIds, toEventResponse, toRunInput } from "./ag-ui-messages.ts";
 
 export const supportedFeatures = ["streaming", "tool_calls", "state", "human_in_the_loop", "sessions", "batches"];
 
 /** The run's events; a client that goes away leaves it as the setting for HTTP says. */
 export async function* runAgent(ctx: CallContext, request: RunAgentProto): AsyncGenerator<EventResponse> {
   requireScopeOf(ctx, "runs:write");
+  requireIds(request);
   // Clients of this service were made for its own field numbers; they read what the newest protocol has.
   const input = { protocolVersion: "1.0", ...toRunInput(request) };
   const run = await agUiRun(ctx, input, request.agent === "" ? undefined : request.agent, ctx.signal);

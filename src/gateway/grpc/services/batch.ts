@@ -4,12 +4,13 @@
  */
 import { EventType } from "@ag-ui/core";
 import { TroupeError } from "../../../machines/errors.ts";
+import { cancelRun } from "../../ag-ui/control.ts";
 import { Merged } from "../../ag-ui/merged.ts";
 import { agUiRun } from "../../ag-ui/run.ts";
 import { asTroupeError, errorBody } from "../../errors.ts";
 import { fromTimestamp, toTimestamp } from "../any.ts";
 import { type CallContext, requireScopeOf } from "../calls.ts";
-import { type RunAgentProto, toEventResponse, toRunInput } from "./ag-ui-messages.ts";
+import { type RunAgentProto, requireIds, toEventResponse, toRunInput } from "./ag-ui-messages.ts";
 
 export interface BatchRequest {
   readonly requests: readonly RunAgentProto[];
@@ -29,6 +30,7 @@ export async function* batchRunAgent(ctx: CallContext, { requests, options }: Ba
   if (requests.length === 0 || requests.length > batchMax) {
     throw new TroupeError("invalid_input", `A batch has 1 to ${batchMax} requests`);
   }
+  if ((options?.max_concurrent ?? 0) < 0) throw new TroupeError("invalid_input", "max_concurrent is at least 1");
   const stop = new AbortController();
   const signal = AbortSignal.any([ctx.signal, stop.signal]);
   const until = fromTimestamp(options?.timeout);
@@ -59,6 +61,7 @@ export async function* batchRunAgent(ctx: CallContext, { requests, options }: Ba
   } finally {
     timer?.cancel();
     merged.close();
+    stop.abort(ctx.signal.reason ?? "over");
     await done;
   }
 }
@@ -79,14 +82,18 @@ async function one(
     return false;
   }
   try {
+    requireIds(request);
     const input = { protocolVersion: "1.0", ...toRunInput(request) };
-    const { events } = await agUiRun(ctx, input, request.agent === "" ? undefined : request.agent, signal);
+    const run = await agUiRun(ctx, input, request.agent === "" ? undefined : request.agent, signal);
     let last = "";
-    for await (const event of events) {
+    for await (const event of run.events) {
       await merged.put({ request_id, event: toEventResponse(event) });
       last = event.type;
     }
-    if (signal.aborted) await fail("the batch's time is over; the run was given up", "TIMED_OUT");
+    if (signal.aborted && last !== EventType.RUN_FINISHED && last !== EventType.RUN_ERROR) {
+      if (signal.reason === "timeout") await cancelRun(ctx, run.session, run.entry.id, "the batch's time is over");
+      await fail("the batch's time is over; the run was cancelled", "TIMED_OUT");
+    }
     return last === EventType.RUN_FINISHED;
   } catch (error) {
     const shown = asTroupeError(error, ctx.correlationId, ctx.logger);

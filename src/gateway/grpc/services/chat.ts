@@ -1,15 +1,17 @@
 /**
  * Contract 003's StreamingChat: one session, its messages answered one after the other, events as they come.
- * PAUSE holds the events back (the run goes on, nothing is lost), RESUME lets them go, CANCEL stops the run, RESET
- * forgets the conversation.
+ * PAUSE holds the events back (the run goes on, nothing is lost), RESUME lets them go, CANCEL stops this chat's run
+ * and drops the messages that wait, RESET forgets the conversation besides.
  */
 import { EventType } from "@ag-ui/core";
 import { TroupeError } from "../../../machines/errors.ts";
-import { agUiRun } from "../../ag-ui/run.ts";
+import { findTarget } from "../../ag-ui/agents.ts";
+import { cancelRun } from "../../ag-ui/control.ts";
+import { type AgUiRun, agUiRun } from "../../ag-ui/run.ts";
 import { asTroupeError, errorBody } from "../../errors.ts";
+import type { SessionShape } from "../../operations/sessions.ts";
 import { type AnyMessage, unpackAny } from "../any.ts";
-import type { CallContext } from "../calls.ts";
-import { requireScopeOf } from "../calls.ts";
+import { type CallContext, requireScopeOf } from "../calls.ts";
 import { type MessageProto, type ToolProto, toEventResponse, toMessage, toTool } from "./ag-ui-messages.ts";
 
 export interface ChatRequest {
@@ -25,6 +27,10 @@ export interface ChatRequest {
 }
 
 type Send = (message: object) => Promise<void>;
+type Init = NonNullable<ChatRequest["init"]>;
+
+/** Messages of one chat that wait for their turn. */
+export const turnsMax = 64;
 
 export async function streamingChat(ctx: CallContext, incoming: AsyncIterable<ChatRequest>, send: Send): Promise<void> {
   requireScopeOf(ctx, "runs:write");
@@ -45,65 +51,101 @@ class Chat {
   #agent: string | undefined;
   /** Runs follow one another. */
   #turns: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  /** Counts cancellations: turns of an older one are dropped. */
+  #era = 0;
+  /** The turn under way, once its run has begun. */
+  #begun: Promise<AgUiRun | undefined> = Promise.resolve(undefined);
   #paused: Promise<void> | undefined;
   #resume: (() => void) | undefined;
 
   constructor(ctx: CallContext, send: Send) {
     this.#ctx = ctx;
     this.#send = send;
-    ctx.signal.addEventListener("abort", () => this.#gone.abort(ctx.signal.reason), { once: true });
+    if (ctx.signal.aborted) this.#gone.abort(ctx.signal.reason);
+    ctx.signal.addEventListener("abort", () => this.#leave(ctx.signal.reason), { once: true });
   }
 
   async take(request: ChatRequest): Promise<void> {
     if (request.init) await this.#init(request.init);
-    else if (request.message) this.#message(request.message);
+    else if (request.message) await this.#message(request.message);
     else if (request.control) await this.#control(request.control);
     else throw new TroupeError("invalid_input", "A chat request is init, message or control");
   }
 
+  /** The client says no more: what it said is answered. */
   async finished(): Promise<void> {
     this.#release();
     await this.#turns;
   }
 
   close(): void {
-    this.#release();
-    if (!this.#gone.signal.aborted && this.#ctx.signal.aborted) this.#gone.abort();
+    this.#leave("over");
   }
 
-  async #init(init: NonNullable<ChatRequest["init"]>): Promise<void> {
+  #leave(reason: unknown): void {
+    this.#gone.abort(reason);
+    this.#release();
+  }
+
+  async #init(init: Init): Promise<void> {
     if (this.#id !== undefined) throw new TroupeError("conflict", "This chat has begun already");
+    const id = init.session_id === "" ? `ses_${this.#ctx.runtime.newId()}` : init.session_id;
+    const agent = init.agent === "" ? undefined : init.agent;
+    try {
+      await findTarget(this.#ctx, agent);
+      await this.#open(id, init);
+    } catch (error) {
+      // The contract tells this in the answer, and the client may begin again; other refusals are statuses.
+      if (!(error instanceof TroupeError) || error.kind.retryable || error.code === "forbidden") throw error;
+      const error_message = errorBody(error, this.#ctx.correlationId).error.message;
+      await this.#send({ init: { chat_id: "", success: false, error_message } });
+      return;
+    }
+    this.#id = id;
+    this.#agent = agent;
+    await this.#send({ init: { chat_id: id, success: true, error_message: "" } });
+  }
+
+  /** A conversation that is there already goes on, with its state; tools join it. */
+  async #open(id: string, init: Init): Promise<void> {
     const ctx = this.#ctx;
     const state = unpackAny(init.initial_state);
-    const id = init.session_id === "" ? `ses_${ctx.runtime.newId()}` : init.session_id;
     const create = {
       session_id: id,
       tools: init.tools.map(toTool),
       context: init.context.map(({ description, value }) => ({ description, value })),
       ...(state === undefined ? {} : { state }),
     };
-    await ctx.run("sessions.create", create).catch(async (error: unknown) => {
-      // A conversation that is there already goes on; tools join it.
+    try {
+      await ctx.run("sessions.create", create);
+    } catch (error) {
       if (!(error instanceof TroupeError) || error.code !== "already_exists") throw error;
-      if (create.tools.length > 0) {
-        await ctx.run("sessions.register_tools", { session_id: id, tools: create.tools, replace: true });
-      }
-    });
-    this.#id = id;
-    this.#agent = init.agent === "" ? undefined : init.agent;
-    await this.#send({ init: { chat_id: id, success: true, error_message: "" } });
+      const { status } = await ctx.run<SessionShape>("sessions.get", { session_id: id });
+      if (status !== "open") throw new TroupeError("conflict", "This session is over");
+      if (create.tools.length === 0) return;
+      await ctx.run("sessions.register_tools", { session_id: id, tools: create.tools, replace: true });
+    }
   }
 
   #known(chatId: string): string {
     if (this.#id === undefined) throw new TroupeError("conflict", "A chat begins with init");
-    if (chatId !== "" && chatId !== this.#id) throw new TroupeError("not_found", `There is no chat ${chatId} here`);
+    if (chatId !== "" && chatId !== this.#id) {
+      throw new TroupeError("not_found", `There is no chat ${chatId.slice(0, 200)} here`);
+    }
     return this.#id;
   }
 
-  #message({ chat_id, message }: NonNullable<ChatRequest["message"]>): void {
+  async #message({ chat_id, message }: NonNullable<ChatRequest["message"]>): Promise<void> {
     const id = this.#known(chat_id);
     if (message === null) throw new TroupeError("invalid_input", "message.message is required");
-    this.#turns = this.#turns.then(() => this.#turn(id, message));
+    if (this.#waiting >= turnsMax) return this.#status("ERROR", `${turnsMax} messages wait already; this one was left`);
+    const era = this.#era;
+    this.#waiting++;
+    this.#turns = this.#turns.then(() => {
+      this.#waiting--;
+      return era === this.#era ? this.#turn(id, message) : this.#status("FINISHED", "cancelled");
+    });
   }
 
   async #turn(id: string, message: MessageProto): Promise<void> {
@@ -119,7 +161,9 @@ class Chat {
         tools: [],
         context: [],
       };
-      const { events } = await agUiRun(ctx, input, this.#agent, this.#gone.signal);
+      const beginning = agUiRun(ctx, input, this.#agent, this.#gone.signal);
+      this.#begun = beginning.catch(() => undefined);
+      const { events } = await beginning;
       let last = "";
       for await (const event of events) {
         await this.#paused;
@@ -143,12 +187,18 @@ class Chat {
       return;
     }
     this.#release();
-    if (action === "CANCEL") await this.#ctx.run("sessions.cancel", { session_id: id });
+    if (action !== "RESUME") await this.#cancel();
     if (action === "RESET") {
       await this.#ctx.run("sessions.reset", { session_id: id });
       await this.#turns;
     }
     await this.#status("ACTIVE", action === "RESUME" ? "" : action.toLowerCase());
+  }
+
+  async #cancel(): Promise<void> {
+    this.#era++;
+    const run = await this.#begun;
+    if (run !== undefined) await cancelRun(this.#ctx, run.session, run.entry.id, "cancelled by the client");
   }
 
   #release(): void {

@@ -33,12 +33,15 @@ export async function executeTool(ctx: CallContext, request: ExecuteTool) {
   if (name === "") throw new TroupeError("invalid_input", "tool_call.function.name is required");
   const toolCallId = id === "" ? `call_${ctx.runtime.newId()}` : id;
   const frontend = await isFrontendTool(ctx, request.session_id, name);
+  if (!frontend) await requireToolAgent(ctx, name);
   const extra = unpackAny(request.context);
   const { task } = await ctx.run<{ task: Task }>(
     "tasks.create",
     {
       task_type: frontend ? "frontend_tool" : "tool",
       title: `Call of ${name}`.slice(0, 512),
+      // Whoever calls hears of an error and decides; attempts lost with a node do not count.
+      retry: { max_attempts: 1 },
       input: {
         toolCallId,
         name,
@@ -61,6 +64,13 @@ async function isFrontendTool(ctx: CallContext, sessionId: string, name: string)
   if (sessionId === "") return false;
   const { tools } = await readSession(ctx, sessionId);
   return tools.some((tool) => tool.name === name);
+}
+
+/** Nobody would ever take the call: refused at once. */
+async function requireToolAgent(ctx: CallContext, name: string): Promise<void> {
+  const { items } = await ctx.runtime.list({ type: "agent", where: { agentType: "tool" }, limit: 20 });
+  if (items.some(({ view }) => (view as { status?: string }).status !== "gone")) return;
+  throw new TroupeError("not_found", `There is no tool ${name.slice(0, 200)}: the session has none, and no node has any`);
 }
 
 /** The task when it is over. A client that gives up leaves it as it is. */

@@ -7,7 +7,7 @@ import { EventType } from "@ag-ui/core";
 import type { Json } from "../../../machines/effects.ts";
 import { TroupeError } from "../../../machines/errors.ts";
 import { questionCheckpoint, questionRun, startQuestion } from "../../ag-ui/question.ts";
-import { toRunEvent } from "../../dialects/002/events.ts";
+import { isTerminal, toRunEvent } from "../../dialects/002/events.ts";
 import type { Checkpoint } from "../../dialects/002/schema.ts";
 import { rootEvents } from "../../sse.ts";
 import { type AnyMessage, toTimestamp, unpackAny } from "../any.ts";
@@ -41,21 +41,58 @@ const schemas: Readonly<Record<InputType, object | undefined>> = {
   JSON: undefined,
 };
 
+/** Questions of one stream that nobody has decided. */
+export const questionsMax = 64;
+
 export async function humanInLoop(ctx: CallContext, incoming: AsyncIterable<HumanRequest>, send: Send): Promise<void> {
   requireScopeOf(ctx, "runs:write");
-  const open: Promise<void>[] = [];
-  for await (const request of incoming) {
-    if (request.approval)
-      open.push((await ask(ctx, send, request.approval.request_id, approvalOf(request.approval))).decided);
-    else if (request.input) open.push((await ask(ctx, send, request.input.request_id, inputOf(request.input))).decided);
-    else if (request.approval_response) await approve(ctx, request.approval_response);
-    else if (request.input_response) await provide(ctx, request.input_response);
-    else throw new TroupeError("invalid_input", "A request is approval, approval_response, input or input_response");
+  const stop = new AbortController();
+  const signal = AbortSignal.any([ctx.signal, stop.signal]);
+  const open = new Set<Promise<void>>();
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  const take = async (): Promise<void> => {
+    for await (const request of incoming) {
+      const question = questionOf(request);
+      if (question === undefined) {
+        await answer(ctx, request);
+        continue;
+      }
+      if (open.size >= questionsMax) throw new TroupeError("overloaded", `${questionsMax} questions wait on this stream`);
+      const run = await startQuestion(ctx, question.id, question);
+      const followed: Promise<void> = follow(ctx, send, run, question, signal).then(
+        () => void open.delete(followed),
+        fail,
+      );
+      open.add(followed);
+    }
+    await Promise.all(open);
+  };
+  try {
+    await Promise.race([take(), failed]);
+  } finally {
+    stop.abort();
   }
-  await Promise.all(open);
+}
+
+/** Throws `invalid_input` for what is no request; undefined: an answer. */
+function questionOf(request: HumanRequest): Question | undefined {
+  const question = request.approval ? approvalOf(request.approval) : request.input ? inputOf(request.input) : undefined;
+  if (question?.id === "") throw new TroupeError("invalid_input", "request_id is required");
+  return question;
+}
+
+async function answer(ctx: CallContext, request: HumanRequest): Promise<void> {
+  if (request.approval_response) await approve(ctx, request.approval_response);
+  else if (request.input_response) await provide(ctx, request.input_response);
+  else throw new TroupeError("invalid_input", "A request is approval, approval_response, input or input_response");
 }
 
 interface Question {
+  /** As its asker named it. */
+  readonly id: string;
   readonly title: string;
   readonly instructions: string;
   readonly schema?: object;
@@ -65,6 +102,7 @@ interface Question {
 function approvalOf(request: NonNullable<HumanRequest["approval"]>): Question {
   const data = unpackAny(request.action_data);
   return {
+    id: request.request_id,
     title: request.action_description === "" ? "Approve" : request.action_description,
     instructions: data === undefined ? "" : JSON.stringify(data, null, 2),
     required: ({ title, expires_at }) => ({
@@ -81,6 +119,7 @@ function approvalOf(request: NonNullable<HumanRequest["approval"]>): Question {
 function inputOf(request: NonNullable<HumanRequest["input"]>): Question {
   const schema = schemas[request.input_type];
   return {
+    id: request.request_id,
     title: request.prompt === "" ? "Input" : request.prompt,
     instructions: "",
     ...(schema === undefined ? {} : { schema }),
@@ -96,37 +135,37 @@ function inputOf(request: NonNullable<HumanRequest["input"]>): Question {
   };
 }
 
-/** Begins the question (or finds it). */
-async function ask(
+/** Tells the question, and its decision when there is one; a question that was cancelled is told as refused. */
+async function follow(
   ctx: CallContext,
   send: Send,
-  requestId: string,
+  run: string,
   question: Question,
-): Promise<{ readonly decided: Promise<void> }> {
-  if (requestId === "") throw new TroupeError("invalid_input", "request_id is required");
-  const run = await startQuestion(ctx, requestId, question);
-  return { decided: follow(ctx, send, run, requestId, question) };
-}
-
-async function follow(ctx: CallContext, send: Send, run: string, requestId: string, question: Question): Promise<void> {
-  for await (const stored of rootEvents(ctx, { root: run, after: 0, ended: false, signal: ctx.signal })) {
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const stored of rootEvents(ctx, { root: run, after: 0, ended: false, signal })) {
     const event = stored === "silence" ? null : toRunEvent(stored, "");
-    const checkpoint = event === null ? undefined : (event.payload as { checkpoint?: Stored }).checkpoint;
-    if (checkpoint === undefined) continue;
-    if (event?.type === "hitl.required") await send(question.required(shapeOf(checkpoint)));
-    if (event?.type !== "hitl.resolved") continue;
-    const { decision, providedInput, status } = checkpoint;
-    const value = {
-      request_id: requestId,
-      status,
-      approved: decision?.approved ?? false,
-      ...(decision?.note ? { reason: decision.note } : {}),
-      ...(status === "input_provided" ? { value: providedInput } : {}),
-    };
+    if (event === null) continue;
+    const { checkpoint } = event.payload as { checkpoint?: Stored };
+    if (event.type === "hitl.required" && checkpoint !== undefined) await send(question.required(shapeOf(checkpoint)));
+    const over = isTerminal(event.type);
+    if (!over && (event.type !== "hitl.resolved" || checkpoint === undefined)) continue;
+    const value = { request_id: question.id, ...decisionOf(over ? undefined : checkpoint) };
     await send({ event: toEventResponse({ type: EventType.CUSTOM, name: "human_decision", value }) });
-    await send({ continue_execution: { request_id: requestId } });
+    await send({ continue_execution: { request_id: question.id } });
     return;
   }
+}
+
+function decisionOf(checkpoint: Stored | undefined) {
+  if (checkpoint === undefined) return { status: "canceled", approved: false };
+  const { decision, providedInput, status } = checkpoint;
+  return {
+    status,
+    approved: decision?.approved ?? false,
+    ...(decision?.note ? { reason: decision.note } : {}),
+    ...(status === "input_provided" ? { value: providedInput } : {}),
+  };
 }
 
 interface Stored {

@@ -18,13 +18,14 @@ WORKDIR /app
 COPY --from=dependencies /app ./
 COPY bin ./bin
 COPY src ./src
+COPY proto ./proto
 COPY LICENSE ./
 # The program belongs to root and is only read; the store belongs to the user that runs it.
 RUN mkdir /data && chown node:node /data
 USER node
 VOLUME /data
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8000 TROUPE_DATA=/data
-EXPOSE 8000
+EXPOSE 8000 50051
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/readyz`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # Node gets the stop signal itself and drains; give it more time than TROUPE_DRAIN_MS.

@@ -3,7 +3,7 @@ import { EventType } from "@ag-ui/core";
 import { EventSchemas } from "@ag-ui/core/schemas";
 import { decode } from "@ag-ui/proto";
 import { type ServiceError, status } from "@grpc/grpc-js";
-import protobuf from "protobufjs";
+import type protobuf from "protobufjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { until } from "../support/until.ts";
 import { all, any, detailsOf, eventOf, Inbox, type Message, protoRoot, type Stub, value } from "./support/client.ts";

@@ -8,7 +8,12 @@ import { protoRoot } from "./support/client.ts";
 
 let root: protobuf.Root;
 beforeAll(async () => {
-  root = await protoRoot(["agent/agent.proto", "agent/runtime.proto", "ag_ui/service.proto", "ag_ui/advanced_service.proto"]);
+  root = await protoRoot([
+    "agent/agent.proto",
+    "agent/runtime.proto",
+    "ag_ui/service.proto",
+    "ag_ui/advanced_service.proto",
+  ]);
 });
 
 /** `name number type`; `*` a list, `map<value>` a map with texts as keys. Texts have no type here. */
@@ -90,7 +95,8 @@ const messages: Readonly<Record<string, string>> = {
   "ag_ui.service.ApprovalRequired": "request_id 1, prompt 2, options 3 *, expires_at 4 Timestamp",
   "ag_ui.service.InputRequest": "request_id 1, prompt 2, input_type 3 InputType",
   "ag_ui.service.InputResponse": "request_id 1, value 2",
-  "ag_ui.service.InputRequired": "request_id 1, prompt 2, input_type 3 InputType, required 4 bool, expires_at 5 Timestamp",
+  "ag_ui.service.InputRequired":
+    "request_id 1, prompt 2, input_type 3 InputType, required 4 bool, expires_at 5 Timestamp",
   "ag_ui.service.ContinueExecution": "request_id 1",
   "ag_ui.service.GetStateRequest": "session_id 1, keys 2 *",
   "ag_ui.service.GetStateResponse": "state 1 Any, last_modified 2 Timestamp",
@@ -115,7 +121,8 @@ const messages: Readonly<Record<string, string>> = {
   "ag_ui.service.SessionInfo":
     "session_id 1, created_at 2 Timestamp, last_activity 3 Timestamp, expires_at 4 Timestamp, message_count 5 int32, status 6 Status",
   "ag_ui.service.BatchRunAgentRequest": "requests 1 *RunAgentRequest, options 2 Options",
-  "ag_ui.service.BatchRunAgentRequest.Options": "parallel_execution 1 bool, max_concurrent 2 int32, timeout 3 Timestamp",
+  "ag_ui.service.BatchRunAgentRequest.Options":
+    "parallel_execution 1 bool, max_concurrent 2 int32, timeout 3 Timestamp",
   "ag_ui.service.BatchEventResponse": "request_id 1, event 2 EventResponse, error 3 Error, complete 4 Complete",
   "ag_ui.service.BatchEventResponse.Error": "error_message 1, error_code 2",
   "ag_ui.service.BatchEventResponse.Complete":
@@ -152,7 +159,10 @@ test.each(Object.entries(messages))("%s", (name, fields) => {
 const prefixed = (prefix: string, words: string) => words.split(" ").map((word) => `${prefix}_${word}`);
 
 test.each([
-  ["agent.runtime.v1.RunStatus", prefixed("RUN_STATUS", "UNSPECIFIED QUEUED RUNNING WAITING_HUMAN SUCCEEDED FAILED CANCELED TIMED_OUT")],
+  [
+    "agent.runtime.v1.RunStatus",
+    prefixed("RUN_STATUS", "UNSPECIFIED QUEUED RUNNING WAITING_HUMAN SUCCEEDED FAILED CANCELED TIMED_OUT"),
+  ],
   [
     "agent.runtime.v1.EventType",
     prefixed(

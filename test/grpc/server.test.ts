@@ -3,16 +3,16 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, credentials, loadPackageDefinition, type ServiceError, status } from "@grpc/grpc-js";
+import { Client, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";
-import { HealthImplementation, service as healthService } from "grpc-health-check";
+import { service as healthService } from "grpc-health-check";
 import { SignJWT } from "jose";
 import protobuf from "protobufjs";
 import descriptor from "protobufjs/ext/descriptor/index.js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseApiKeys } from "../../src/gateway/index.ts";
 import { until } from "../support/until.ts";
-import { all, any, detailsOf, Inbox, jsonValue, type Message, services, type Stub, stub } from "./support/client.ts";
+import { all, any, detailsOf, Inbox, jsonValue, type Message, type Stub, services, stub } from "./support/client.ts";
 import { type Grpc, registerWorkflows, startGrpc } from "./support/start.ts";
 
 const refused = (promise: Promise<unknown>): Promise<ServiceError> =>
@@ -110,7 +110,9 @@ describe("with credentials", () => {
     first[1]?.cancel();
   });
 
-  test("requests are counted as over HTTP, whatever the protocol, and told in metadata", { timeout: 60_000 }, async () => {
+  test("requests are counted as over HTTP, whatever the protocol, and told in metadata", {
+    timeout: 60_000,
+  }, async () => {
     const { initial } = await runs.callFully("ListRuns", {}, key("low"));
     expect(initial.get("x-ratelimit-limit")).toEqual(["60"]);
     expect(Number(initial.get("x-ratelimit-remaining")[0])).toBeLessThan(60);
@@ -176,7 +178,8 @@ describe("without credentials", () => {
     const many = { workflow: { name: "document-brief" }, input: jsonValue(Object.fromEntries(fields(300))) };
     const large = await refused(runs.call("CreateRun", many));
     expect(large.code).toBe(status.INVALID_ARGUMENT);
-    expect(detailsOf(large).metadata.problems?.length).toBeGreaterThan(100);
+    expect(JSON.stringify(large.metadata.toJSON()).length).toBeLessThan(8_000);
+    expect(detailsOf(large).metadata.problems).toContain("path");
   });
   const fields = (count: number) => Array.from({ length: count }, (_, i) => [`field_${i}_ä`, i]);
 
@@ -198,14 +201,12 @@ describe("without credentials", () => {
     expect(text).toMatch(/path="\/agent\.runtime\.v1\.AgentRuntime\/ListRuns"/);
   });
 
-  test("the standard health service, and a watch of it", async () => {
-    const Health = loadPackageDefinition({}) as Message;
-    expect(Health).toEqual({});
+  test("the standard health service", async () => {
     const client = new Client(grpc.at, credentials.createInsecure());
     opened.push(client);
     const check = (service: string): Promise<Message> =>
       new Promise((resolve, reject) => {
-        const { path, requestSerialize, responseDeserialize } = healthService.check as Message;
+        const { path, requestSerialize, responseDeserialize } = healthService.Check as Message;
         client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service }, (error, answer) =>
           error === null ? resolve(answer) : reject(error),
         );
@@ -214,13 +215,15 @@ describe("without credentials", () => {
       await until(async () => (await check(name)).status === "SERVING", 10_000);
     }
     expect((await refused(check("nothing"))).code).toBe(status.NOT_FOUND);
-    expect(HealthImplementation).toBeDefined();
   });
 
   test("reflection tells the services and their files", async () => {
     const client = new Client(grpc.at, credentials.createInsecure());
     opened.push(client);
-    const answers = await reflect(client, [{ list_services: "" }, { file_containing_symbol: "ag_ui.service.AGUIService" }]);
+    const answers = await reflect(client, [
+      { list_services: "" },
+      { file_containing_symbol: "ag_ui.service.AGUIService" },
+    ]);
     const names = answers[0].list_services_response.service.map(({ name }: Message) => name);
     expect(names).toEqual(expect.arrayContaining([...services, "grpc.health.v1.Health"]));
     const files = answers[1].file_descriptor_response.file_descriptor_proto.map((bytes: Buffer) =>
@@ -295,8 +298,35 @@ describe("TLS", () => {
       ["server", "IP:127.0.0.1"],
       ["worker-7", "DNS:worker-7"],
     ] as const) {
-      openssl("req", ...subject, "-subj", `/CN=${name}`, "-addext", `subjectAltName=${alt}`, "-keyout", `${name}.key`, "-out", `${name}.csr`);
-      openssl("x509", "-req", "-in", `${name}.csr`, "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out", `${name}.pem`);
+      openssl(
+        "req",
+        ...subject,
+        "-subj",
+        `/CN=${name}`,
+        "-addext",
+        `subjectAltName=${alt}`,
+        "-keyout",
+        `${name}.key`,
+        "-out",
+        `${name}.csr`,
+      );
+      openssl(
+        "x509",
+        "-req",
+        "-in",
+        `${name}.csr`,
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-copy_extensions",
+        "copy",
+        "-out",
+        `${name}.pem`,
+      );
     }
   });
 
@@ -309,7 +339,9 @@ describe("TLS", () => {
   test("clients that trust the authority are served, plain ones are not", { timeout: 60_000 }, async () => {
     const grpc = await startGrpc({ tls: tls(false) });
     try {
-      const trusting = stub("agent.runtime.v1.AgentRuntime", grpc.at, { credentials: credentials.createSsl(read("ca.pem")) });
+      const trusting = stub("agent.runtime.v1.AgentRuntime", grpc.at, {
+        credentials: credentials.createSsl(read("ca.pem")),
+      });
       const plain = stub("agent.runtime.v1.AgentRuntime", grpc.at);
       opened.push(trusting, plain);
       expect((await trusting.call("ListRuns", {})).data).toEqual([]);
@@ -328,7 +360,9 @@ describe("TLS", () => {
     try {
       const own = credentials.createSsl(read("ca.pem"), read("worker-7.key"), read("worker-7.pem"));
       const runs = stub("agent.runtime.v1.AgentRuntime", grpc.at, { credentials: own });
-      const without = stub("agent.runtime.v1.AgentRuntime", grpc.at, { credentials: credentials.createSsl(read("ca.pem")) });
+      const without = stub("agent.runtime.v1.AgentRuntime", grpc.at, {
+        credentials: credentials.createSsl(read("ca.pem")),
+      });
       opened.push(runs, without);
       expect((await runs.call("ListRuns", {})).data).toEqual([]);
       const error = await refused(runs.call("CreateRun", { workflow: { name: "echo" } }));
@@ -339,7 +373,9 @@ describe("TLS", () => {
       expect((await refused(byKey)).code).toBe(status.NOT_FOUND);
       expect((await refused(without.call("ListRuns", {}, { deadlineMs: 5_000 }))).code).not.toBe(status.OK);
       // What HTTP is told in headers is not believed.
-      const said = await fetch(`${grpc.base}/v1/runs`, { headers: { "client-cert": `:${read("worker-7.pem").toString("base64")}:` } });
+      const said = await fetch(`${grpc.base}/v1/runs`, {
+        headers: { "client-cert": `:${read("worker-7.pem").toString("base64")}:` },
+      });
       expect(said.status).toBe(401);
     } finally {
       await grpc.stop();

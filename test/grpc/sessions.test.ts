@@ -89,7 +89,11 @@ describe("state", () => {
     const first = await service.call("UpdateState", { session_id, state_delta: any({ a: 1, b: { c: 2 } }) });
     expect(first.success).toBe(true);
     expect(fromAny(first.new_state)).toEqual({ a: 1, b: { c: 2 } });
-    const merged = await service.call("UpdateState", { session_id, state_delta: any({ a: null, d: [4] }), merge: true });
+    const merged = await service.call("UpdateState", {
+      session_id,
+      state_delta: any({ a: null, d: [4] }),
+      merge: true,
+    });
     expect(fromAny(merged.new_state)).toEqual({ b: { c: 2 }, d: [4] });
     const some = await service.call("GetState", { session_id, keys: ["d", "none"] });
     expect(fromAny(some.state)).toEqual({ d: [4] });
@@ -167,7 +171,9 @@ describe("tools", () => {
     expect((await refused(service.call("ExecuteTool", {}))).code).toBe(status.INVALID_ARGUMENT);
   });
 
-  test("a front end's tool waits for whoever does its task; the same call is one task", { timeout: 30_000 }, async () => {
+  test("a front end's tool waits for whoever does its task; the same call is one task", {
+    timeout: 30_000,
+  }, async () => {
     const session_id = await session({ tools: [tool("pick")] });
     const request = { session_id, tool_call: { id: "c9", function: { name: "pick", arguments: '{"of":[1,2]}' } } };
     const short = await refused(service.call("ExecuteTool", request, { deadlineMs: 1_500 }));

@@ -71,7 +71,9 @@ function launch(settings: Record<string, string>): Launched {
   };
 }
 
-test("it says where it listens, serves there, and a stop ends streams and closes it", { timeout: 400_000 }, async () => {
+test("it says where it listens, serves there, and a stop ends streams and closes it", {
+  timeout: 400_000,
+}, async () => {
   const troupe = launch({ GRPC_PORT: "0" });
   const at = await troupe.find(/gRPC: (\S+)/);
   expect(troupe.complained()).toContain(`"grpc":"${at}"`);

@@ -65,7 +65,9 @@ describe("StreamingChat", () => {
     chat.say("two");
     chat.stream.end();
     expect(await chat.inbox.end()).toBeNull();
-    const told = chat.inbox.seen.flatMap(({ event, status: now }) => (event ? [event.event.type] : now ? [now.status] : []));
+    const told = chat.inbox.seen.flatMap(({ event, status: now }) =>
+      event ? [event.event.type] : now ? [now.status] : [],
+    );
     expect(told.filter((one) => ["RUN_STARTED", "RUN_FINISHED", "FINISHED"].includes(one))).toEqual([
       "RUN_STARTED",
       "RUN_FINISHED",
@@ -99,7 +101,8 @@ describe("StreamingChat", () => {
     await chat.sayHalf("never", "never said");
     chat.control("CANCEL");
     expect((await chat.event("RUN_FINISHED")).outcome).toEqual({ type: "cancelled" });
-    const statuses = () => chat.inbox.seen.flatMap(({ status: told }) => (told ? [`${told.status}:${told.message}`] : []));
+    const statuses = () =>
+      chat.inbox.seen.flatMap(({ status: told }) => (told ? [`${told.status}:${told.message}`] : []));
     await until(() => statuses().length === 3, 10_000);
     expect(statuses().sort()).toEqual(["ACTIVE:cancel", "FINISHED:", "FINISHED:cancelled"]);
     chat.say("after");
@@ -258,7 +261,7 @@ describe("HumanInLoop", () => {
     const list = await http("/v1/runs?workflow_name=human-question&status=waiting_human");
     const run = list.data.find(({ metadata }: Message) => metadata.request_id === request_id);
     await fetch(`${grpc.base}/v1/runs/${run.run_id}`, { method: "DELETE" });
-    expect(inside(await inbox.next(({ event }) => event)).value).toMatchObject({ status: "canceled", approved: false });
+    expect(inside(await inbox.next(({ event }) => event)).value).toMatchObject({ status: "resolved", approved: false });
     stream.end();
     expect(await inbox.end()).toBeNull();
   });
@@ -295,8 +298,7 @@ describe("BatchRunAgent", () => {
     agent,
     messages: [{ id: "m", role: "user", content }],
   });
-  const batch = (requests: object[], options: object = {}) =>
-    service.stream("BatchRunAgent", { requests, options });
+  const batch = (requests: object[], options: object = {}) => service.stream("BatchRunAgent", { requests, options });
   const complete = (messages: Message[]) => messages.at(-1).complete;
   const textOf = (messages: Message[], at: number): string =>
     messages

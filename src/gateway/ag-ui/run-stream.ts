@@ -8,6 +8,7 @@ import type { Json, JsonObject } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
 import type { RunView } from "../../machines/run/definition.ts";
 import type { SessionView } from "../../machines/session/machine.ts";
+import { readAfterEvent } from "../after-event.ts";
 import { asTroupeError, errorBody } from "../errors.ts";
 import type { Services } from "../operation.ts";
 import { rootEvents } from "../sse.ts";
@@ -82,6 +83,8 @@ async function snapshot(services: Services, { session }: RunStreamOptions, trans
   return { type: EventType.MESSAGES_SNAPSHOT, messages };
 }
 
+const ended: ReadonlySet<string> = new Set(["succeeded", "failed", "canceled", "timed_out"]);
+
 async function lastEvents(
   services: Services,
   options: RunStreamOptions,
@@ -89,7 +92,8 @@ async function lastEvents(
   end: End,
 ): Promise<AgUiEvent[]> {
   if (end.kind === "interrupted") return translator.finish(end, { usage: [] });
-  const view = (await services.runtime.read(address("run", options.run))).view as unknown as RunView;
+  const over = (now: unknown): boolean => ended.has((now as RunView).status);
+  const view = (await readAfterEvent(services, address("run", options.run), over)) as unknown as RunView;
   const output = await services.runtime.values.load(view.output);
   const usage = usageOf(view, output);
   if (end.kind !== "completed") return translator.finish(end, { usage });

@@ -1,10 +1,11 @@
-/** The services' definitions, read from `proto/` once. Owns where they are and how fields are spelled (as in the file). */
+/** The services' definitions, read from `proto/` once (and the health service's, for reflection). Owns where they are and how fields are spelled (as in the file). */
 import { fileURLToPath } from "node:url";
 import { loadPackageDefinition, type ServiceDefinition } from "@grpc/grpc-js";
 import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
+import { protoPath } from "grpc-health-check";
 
 const root = fileURLToPath(new URL("../../../proto", import.meta.url));
-const files = ["agent/agent.proto", "agent/runtime.proto", "ag_ui/service.proto", "ag_ui/advanced_service.proto"];
+const own = ["agent/agent.proto", "agent/runtime.proto", "ag_ui/service.proto", "ag_ui/advanced_service.proto"];
 
 export interface Protos {
   readonly definition: PackageDefinition;
@@ -12,7 +13,7 @@ export interface Protos {
 }
 
 export function loadProtos(): Protos {
-  const definition = loadSync(files, {
+  const definition = loadSync([...own, protoPath], {
     includeDirs: [root],
     keepCase: true,
     longs: Number,

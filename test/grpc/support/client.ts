@@ -248,5 +248,6 @@ export async function protoRoot(files: readonly string[]): Promise<protobuf.Root
   const parsed = new protobuf.Root();
   parsed.resolvePath = (_, target) => (protobuf.common.get(target) === null ? `${root}/${target}` : target);
   await parsed.load([...files], { keepCase: true });
-  return parsed.resolveAll();
+  parsed.resolveAll();
+  return parsed;
 }

@@ -2,9 +2,11 @@
  * Contract 003's ExecuteTool: a call is a task. A tool that the session's front end registered waits for it (or for
  * whoever does the task); any other is done by a node that has it. The call's deadline bounds the wait.
  */
+import { address } from "../../../machines/address.ts";
 import type { Json } from "../../../machines/effects.ts";
 import { TroupeError } from "../../../machines/errors.ts";
 import { isObject } from "../../../machines/json.ts";
+import { readAfterEvent } from "../../after-event.ts";
 import { readSession } from "../../operations/sessions.ts";
 import { rootEvents } from "../../sse.ts";
 import { type AnyMessage, unpackAny } from "../any.ts";
@@ -70,7 +72,10 @@ async function isFrontendTool(ctx: CallContext, sessionId: string, name: string)
 async function requireToolAgent(ctx: CallContext, name: string): Promise<void> {
   const { items } = await ctx.runtime.list({ type: "agent", where: { agentType: "tool" }, limit: 20 });
   if (items.some(({ view }) => (view as { status?: string }).status !== "gone")) return;
-  throw new TroupeError("not_found", `There is no tool ${name.slice(0, 200)}: the session has none, and no node has any`);
+  throw new TroupeError(
+    "not_found",
+    `There is no tool ${name.slice(0, 200)}: the session has none, and no node has any`,
+  );
 }
 
 /** The task when it is over. A client that gives up leaves it as it is. */
@@ -79,7 +84,9 @@ async function outcomeOf(ctx: CallContext, taskId: string): Promise<Task> {
   let task = await read();
   if (ended.has(task.status)) return task;
   for await (const event of rootEvents(ctx, { root: taskId, after: 0, ended: false, signal: ctx.signal })) {
-    if (event !== "silence" && event.key === taskId && ended.has(event.name)) return read();
+    if (event === "silence" || event.key !== taskId || !ended.has(event.name)) continue;
+    await readAfterEvent(ctx, address("task", taskId), (view) => ended.has((view as { status?: string }).status ?? ""));
+    return read();
   }
   task = await read();
   if (ended.has(task.status)) return task;

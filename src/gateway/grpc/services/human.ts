@@ -60,7 +60,8 @@ export async function humanInLoop(ctx: CallContext, incoming: AsyncIterable<Huma
         await answer(ctx, request);
         continue;
       }
-      if (open.size >= questionsMax) throw new TroupeError("overloaded", `${questionsMax} questions wait on this stream`);
+      if (open.size >= questionsMax)
+        throw new TroupeError("overloaded", `${questionsMax} questions wait on this stream`);
       const run = await startQuestion(ctx, question.id, question);
       const followed: Promise<void> = follow(ctx, send, run, question, signal).then(
         () => void open.delete(followed),

@@ -1,8 +1,12 @@
 /** Contract 003: sessions, their state and their tools over gRPC. The operations are the core's. */
 import jsonPatch from "fast-json-patch";
+import type { StoredEvent } from "../../../actors/client.ts";
+import { address } from "../../../machines/address.ts";
 import type { Json, JsonObject } from "../../../machines/effects.ts";
 import { TroupeError } from "../../../machines/errors.ts";
 import { isObject } from "../../../machines/json.ts";
+import type { SessionView } from "../../../machines/session/machine.ts";
+import { readAfterEvent } from "../../after-event.ts";
 import { sessionKey } from "../../ag-ui/begin.ts";
 import { readSession, type SessionShape } from "../../operations/sessions.ts";
 import { rootEvents } from "../../sse.ts";
@@ -90,34 +94,42 @@ function picked(state: Json, keys: readonly string[]): Json {
   ) as JsonObject;
 }
 
-/** A change from `before` to `after`: first the whole, then JSON Patches (RFC 6902) of what changed. */
+/** First the whole, then JSON Patches (RFC 6902) of what changed, to the session's end. */
 async function* watchState(ctx: CallContext, request: { session_id: string; watch_keys: string[] }) {
   requireScopeOf(ctx, "runs:read");
   const { session_id, watch_keys } = request;
-  const read = async () => {
-    const view = await readSession(ctx, session_id);
-    return {
-      state: picked(await ctx.runtime.values.load(view.state), watch_keys),
-      at: view.stateAt,
-      open: view.status === "open",
-    };
-  };
   const root = sessionKey(session_id);
-  const last = (await ctx.runtime.history(root, 0, 1)).last;
-  let { state, at, open } = await read();
-  yield { session_id, changes: [patchMessage({ op: "replace", path: "", value: state })], timestamp: toTimestamp(at) };
-  if (!open) return;
+  const { last } = await ctx.runtime.history(root, 0, 1);
+  const watched = async (view: SessionView) => picked(await ctx.runtime.values.load(view.state), watch_keys);
+  const told = (changes: PatchOperation[], view: SessionView) => ({
+    session_id,
+    changes: changes.map(patchMessage),
+    timestamp: toTimestamp(view.stateAt),
+  });
+  let view = await readSession(ctx, session_id);
+  let state = await watched(view);
+  yield told([{ op: "replace", path: "", value: state }], view);
+  if (view.status !== "open") return;
   for await (const stored of rootEvents(ctx, { root, after: last, ended: false, signal: ctx.signal })) {
-    if (stored === "silence" || stored.type !== "session") continue;
-    if (["state_changed", "reset", "ended", "expired"].includes(stored.name)) {
-      const now = await read();
-      ({ at, open } = now);
-      const changes = difference(state, now.state);
-      state = now.state;
-      if (changes.length > 0) yield { session_id, changes: changes.map(patchMessage), timestamp: toTimestamp(at) };
-    }
-    if (!open) return;
+    if (stored === "silence" || stored.type !== "session" || !stateEvents.has(stored.name)) continue;
+    const { stateVersion } = view;
+    view = (await readAfterEvent(ctx, address("session", root), (now) =>
+      shows(now as unknown as SessionView, stored, stateVersion),
+    )) as unknown as SessionView;
+    const now = await watched(view);
+    const changes = difference(state, now);
+    state = now;
+    if (changes.length > 0) yield told(changes, view);
+    if (view.status !== "open") return;
   }
+}
+
+const stateEvents: ReadonlySet<string> = new Set(["state_changed", "reset", "ended", "expired"]);
+
+/** The view is not older than the event. */
+function shows(view: SessionView, { name, data }: StoredEvent, before: number): boolean {
+  if (name === "state_changed") return view.stateVersion >= Number(data.version);
+  return name === "reset" ? view.stateVersion > before : view.status !== "open";
 }
 
 interface PatchOperation {

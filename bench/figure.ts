@@ -1,5 +1,6 @@
 /** What a figure is: a name, how it is measured, and the rows it gives. The figures stand in figures/. */
 import type { Options } from "./options.ts";
+import type { Curve } from "./plot.ts";
 import type { Spread } from "./statistics.ts";
 import type { Costs } from "./usage.ts";
 
@@ -15,6 +16,8 @@ export interface Row {
   readonly costs?: Costs;
   readonly limitCosts?: Costs;
   readonly note?: string;
+  /** What the value sums up, drawn as SVG beside the JSON. */
+  readonly curve?: Curve;
 }
 
 export interface Figure {

@@ -13,9 +13,15 @@ export interface TroupeNode {
 }
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const readyMs = 30_000;
+/** A machine may be busy, and a figure may start it with very many actors. */
+const readyMs = 180_000;
 
-export async function startNode(store: Access, profileDir?: string): Promise<TroupeNode> {
+/** `settings`: further variables of its environment. */
+export async function startNode(
+  store: Access,
+  profileDir?: string,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TroupeNode> {
   const child = spawn(process.execPath, [...profileFlags(profileDir), "bin/troupe.js", "start"], {
     cwd: root,
     env: {
@@ -31,6 +37,7 @@ export async function startNode(store: Access, profileDir?: string): Promise<Tro
       TROUPE_DRAIN_MS: "0",
       TROUPE_API_KEYS: "",
       TROUPE_AGENTS: "",
+      ...settings,
     },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -5,6 +5,8 @@ export interface Options {
   /** Names of figures; empty: all. */
   readonly only: readonly string[];
   readonly quick: boolean;
+  /** The sizes of the aims, also where they take minutes. */
+  readonly full: boolean;
   /** As TROUPE_SYNC: `always` or milliseconds. */
   readonly sync: "always" | number;
   /** Rounds of A B. */
@@ -15,7 +17,7 @@ export interface Options {
   readonly profile: string | undefined;
 }
 
-export const help = `npm run bench -- [--only NAME[,NAME]] [--quick] [--sync always|MS] [--rounds N] [--profile DIR]`;
+export const help = `npm run bench -- [--only NAME[,NAME]] [--quick | --full] [--sync always|MS] [--rounds N] [--profile DIR]`;
 
 /** Throws on an unknown flag or a value that cannot be. */
 export function readOptions(args: readonly string[], names: readonly string[]): Options {
@@ -24,6 +26,7 @@ export function readOptions(args: readonly string[], names: readonly string[]): 
     options: {
       only: { type: "string", multiple: true, default: [] },
       quick: { type: "boolean", default: false },
+      full: { type: "boolean", default: false },
       sync: { type: "string", default: "always" },
       rounds: { type: "string" },
       profile: { type: "string" },
@@ -34,7 +37,14 @@ export function readOptions(args: readonly string[], names: readonly string[]): 
   if (unknown.length > 0) throw new Error(`No figure ${unknown.join(", ")}; there are ${names.join(", ")}.`);
   const sync = values.sync === "always" ? "always" : whole("--sync", values.sync);
   const rounds = values.rounds === undefined ? (values.quick ? 2 : 3) : whole("--rounds", values.rounds);
-  return { only, quick: values.quick, sync, rounds, roundMs: values.quick ? 700 : 2000, profile: values.profile };
+  const { quick, full, profile } = values;
+  return { only, quick, full, sync, rounds, roundMs: quick ? 700 : 2000, profile };
+}
+
+/** The size that fits what was asked for: rough, usual, or that of the aims. */
+export function sized<T>({ quick, full }: Options, rough: T, usual: T, aim: T): T {
+  if (full) return aim;
+  return quick ? rough : usual;
 }
 
 function whole(flag: string, text: string): number {

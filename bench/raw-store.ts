@@ -23,13 +23,17 @@ export class RawStore {
     this.#requests = requests;
   }
 
-  static async open({ url, user, pass }: Access): Promise<RawStore> {
+  static async open({ url, user, pass }: Access, replicas = 1): Promise<RawStore> {
     const clock = new NatsClock();
-    const nc = await openConnection({ servers: url, user, pass, name: "bench" }, clock, clock.monotonic() + timeoutMs);
+    const nc = await openConnection(
+      { servers: url.split(","), user, pass, name: "bench" },
+      clock,
+      clock.monotonic() + timeoutMs,
+    );
     const requests = new Requests(nc, clock, undefined);
     const api = new JetStreamApi(requests, clock, timeoutMs, timeoutMs);
     for (let i = 0; i < streams; i++) {
-      await ensureStream(api, { ...journalConfig(i, 1), name: `BENCH_${i}`, subjects: [`bench.${i}.*`] });
+      await ensureStream(api, { ...journalConfig(i, replicas), name: `BENCH_${i}`, subjects: [`bench.${i}.*`] });
     }
     return new RawStore(nc, requests);
   }

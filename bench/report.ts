@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Row } from "./figure.ts";
+import { plot } from "./plot.ts";
 import type { Spread } from "./statistics.ts";
 import type { Costs } from "./usage.ts";
 
@@ -33,7 +34,7 @@ export function resultTable({ name, text, rows, error }: Result): string {
     return `| ${row.what} | ${show(row.value, row.unit)} | ${limit} | ${ratio} | ${spent(row.costs)} | ${spent(row.limitCosts)} | ${row.note ?? ""} |`;
   });
   const table = [
-    "| what | measured | raw limit | ratio | CPU: cores (µs each) | CPU of the limit | |",
+    "| what | measured | raw limit | ratio | CPU: cores (µs each), memory | the limit's | |",
     "|---|---|---|---|---|---|---|",
     ...lines,
   ];
@@ -48,9 +49,22 @@ export function writeJson(directory: string, name: string, report: Report): stri
   return path;
 }
 
+/** Draws every curve of the rows as `<name>.svg`; gives the paths. */
+export function writePlots(directory: string, rows: readonly Row[]): string[] {
+  mkdirSync(directory, { recursive: true });
+  return rows.flatMap(({ curve }) => {
+    if (curve === undefined) return [];
+    const path = join(directory, `${curve.name}.svg`);
+    writeFileSync(path, plot(curve));
+    return [path];
+  });
+}
+
 function spent(costs: Costs = {}): string {
   return Object.entries(costs)
-    .map(([process, { cores, microseconds }]) => `${process} ${cores.toFixed(2)} (${short(microseconds)})`)
+    .map(([process, { cores, microseconds, bytes }]) => {
+      return `${process} ${cores.toFixed(2)} (${short(microseconds)}) ${Math.round(bytes / 2 ** 20)} MiB`;
+    })
     .join(", ");
 }
 

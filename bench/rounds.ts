@@ -87,9 +87,10 @@ function failures(measured: Measured): string {
 /** Medians over the rounds. */
 export function costsOf(usages: readonly Usage[], samples: readonly { readonly perSecond: number }[]): Costs {
   const costOf = (name: string) => {
-    const cores = usages.map((usage) => usage[name] ?? 0);
+    const cores = usages.map((usage) => usage[name]?.cores ?? 0);
     const each = cores.map((used, round) => (used * 1e6) / (samples[round]?.perSecond ?? Number.NaN));
-    return { cores: spread(cores).median, microseconds: spread(each).median };
+    const bytes = spread(usages.map((usage) => usage[name]?.bytes ?? 0)).median;
+    return { cores: spread(cores).median, microseconds: spread(each).median, bytes };
   };
   return Object.fromEntries(Object.keys(usages[0] ?? {}).map((name) => [name, costOf(name)]));
 }

@@ -1,8 +1,8 @@
 /** What processes use of the machine: CPU and memory by id, from /proc. Elsewhere than on Linux: nothing. */
 import { readFileSync } from "node:fs";
 
-/** Cores used on average, by the name of the process. */
-export type Usage = Readonly<Record<string, number>>;
+/** Cores used on average and resident memory at the end, by the name of the process. */
+export type Usage = Readonly<Record<string, { readonly cores: number; readonly bytes: number }>>;
 
 const ticksPerSecond = 100;
 
@@ -11,6 +11,8 @@ export interface Cost {
   readonly cores: number;
   /** CPU time of one operation. */
   readonly microseconds: number;
+  /** Resident memory. */
+  readonly bytes: number;
 }
 export type Costs = Readonly<Record<string, Cost>>;
 
@@ -20,9 +22,12 @@ export function measureUsage(pids: Readonly<Record<string, number>>): () => Usag
   const before = Object.entries(pids).map(([name, pid]) => [name, pid, cpuSeconds(pid)] as const);
   return () => {
     const seconds = (performance.now() - began) / 1000;
-    const usage: Record<string, number> = {};
-    for (const [name, pid, start] of before) usage[name] = (cpuSeconds(pid) - start) / seconds;
-    return usage;
+    return Object.fromEntries(
+      before.map(([name, pid, start]) => [
+        name,
+        { cores: (cpuSeconds(pid) - start) / seconds, bytes: residentBytes(pid) },
+      ]),
+    );
   };
 }
 

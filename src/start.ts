@@ -219,7 +219,7 @@ function modelOf(config: Config, bus: NatsBus): Parameters<typeof builtInAgents>
     ...(modelApiKey === undefined ? {} : { apiKey: modelApiKey }),
     totalTimeoutMs: modelTimeoutMs,
   };
-  return { model: { settings, timers: { clock: bus.clock, random: bus.random } } } as never;
+  return { model: { settings, timers: bus.clock } };
 }
 
 /** Tried again while another node's partitions have no owner: this one may be starting because that one died. */

@@ -4,6 +4,8 @@
  */
 import { type Figure, type Row, withAll } from "../figure.ts";
 import { startNode } from "../node.ts";
+import { type Options, sized } from "../options.ts";
+import type { Curve } from "../plot.ts";
 import { start } from "../process.ts";
 import type { handlers as loadHandlers } from "../processes/load.ts";
 import type { handlers as rawHandlers } from "../processes/raw-server.ts";
@@ -25,13 +27,13 @@ export const steps: Figure = {
       const bridge = () =>
         load.call("run", { port, connections: 1, method: "POST", path: "/bridge", body: "{}", ms: 500 });
       const rows: Row[] = [];
-      for (const stages of [100, 1000]) {
+      for (const [stages, rounds] of lengths(options)) {
         const workflow = `bench-chain-${stages}`;
         await node.api("PUT", `/v1/workflows/${workflow}`, chainOf(workflow, stages));
         if (stages === 100) await runs.call("chain", { port: node.port, workflow });
         const chains: Chain[] = [];
         const limits: { p50: number; p99: number }[] = [];
-        for (let round = 0; round < (stages === 100 ? options.rounds + 2 : options.rounds - 1); round++) {
+        for (let round = 0; round < rounds; round++) {
           limits.push((await bridge()).latencyMs);
           chains.push(await runs.call("chain", { port: node.port, workflow }));
         }
@@ -40,6 +42,21 @@ export const steps: Figure = {
       return rows;
     }),
 };
+
+/** Stages of a chain, and how many chains. */
+function lengths(options: Options): readonly (readonly [stages: number, rounds: number])[] {
+  const { rounds } = options;
+  const usual = [
+    [100, rounds + 2],
+    [1_000, Math.max(1, rounds - 1)],
+  ] as const;
+  return sized<readonly (readonly [number, number])[]>(
+    options,
+    usual,
+    [...usual, [10_000, 1]],
+    [...usual, [10_000, 2]],
+  );
+}
 
 function rowsOf(stages: number, chains: readonly Chain[], limits: readonly { p50: number; p99: number }[]): Row[] {
   const row = (of: "p50" | "p99"): Row => {
@@ -64,8 +81,27 @@ function rowsOf(stages: number, chains: readonly Chain[], limits: readonly { p50
     what: `${stages} stages: last hundred by first hundred, p50`,
     unit: "",
     value: ratios(part(-100), part(0, 100)),
+    curve: curveOf(stages, chains[0]?.hopsMs ?? []),
   };
   return [row("p50"), row("p99"), whole, flat];
+}
+
+/** A hundredth of the chain in each point. */
+function curveOf(stages: number, hopsMs: readonly number[]): Curve {
+  const each = Math.max(1, Math.floor(hopsMs.length / 100));
+  const parts = Array.from({ length: Math.floor(hopsMs.length / each) }, (_, i) => {
+    return [(i + 1) * each, percentiles(hopsMs.slice(i * each, (i + 1) * each))] as const;
+  });
+  return {
+    name: `steps-${stages}`,
+    title: `From a stage's completion to the next one's start, ${stages} stages`,
+    x: { label: "stage" },
+    y: { label: "ms", log: true },
+    series: [
+      { name: `median of ${each}`, points: parts.map(([at, { p50 }]) => [at, p50] as const) },
+      { name: `99th percentile of ${each}`, points: parts.map(([at, { p99 }]) => [at, p99] as const) },
+    ],
+  };
 }
 
 /** Each stage takes the output of the one before it. */

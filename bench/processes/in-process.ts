@@ -3,6 +3,7 @@
  * raw limit in the same process: each caller appends to a subject of its own with the expected sequence.
  */
 import { type Host, startHost } from "../../src/actors/host.ts";
+import { limits } from "../../src/actors/limits.ts";
 import { connectNats, type NatsBus } from "../../src/bus/nats/bus.ts";
 import { counter } from "../counter.ts";
 import { serve } from "../process.ts";
@@ -20,7 +21,13 @@ export interface Called {
   readonly latencyMs: Percentiles;
 }
 
-export const handlers = { open, troupe, raw, counters, close };
+export interface Opened {
+  readonly store: Access;
+  readonly partitions?: number;
+  readonly flushMs?: number;
+}
+
+export const handlers = { open, limitGroups, troupe, hot, raw, counters, close };
 if (process.send !== undefined) serve(handlers);
 
 const actors = 1000;
@@ -35,11 +42,18 @@ let store: RawStore;
 /** Last sequence of each raw writer's subject. */
 const lastSeqs: number[] = [];
 
-async function open({ url, user, pass }: Access): Promise<void> {
-  const access = { servers: url, user, pass };
-  bus = await connectNats(access);
-  host = await startHost({ bus, definitions: [counter], settings, logger, name: "bench" });
-  store = await RawStore.open({ url, user, pass });
+async function open({ store: access, partitions, flushMs = settings.flushMs }: Opened): Promise<void> {
+  const { url, user, pass } = access;
+  const layout =
+    partitions === undefined ? {} : { layout: { partitions, streams: Math.min(4, partitions), replicas: 1 as const } };
+  bus = await connectNats({ servers: url, user, pass, ...layout });
+  host = await startHost({ bus, definitions: [counter], settings: { ...settings, flushMs }, logger, name: "bench" });
+  store = await RawStore.open(access);
+}
+
+/** The bound is a constant of the runtime; only its curve moves it. */
+function limitGroups({ stepsMax }: { stepsMax: number }): void {
+  (limits as { groupStepsMax: number }).groupStepsMax = stepsMax;
 }
 
 function counters(_: null): Readonly<Record<string, number>> {
@@ -53,6 +67,11 @@ function troupe(calls: Calls): Promise<Called> {
     turn = (turn + 7919) % actors;
     return host.runtime.ask({ type: "counter", key: `c${turn}` }, { type: "add" });
   });
+}
+
+/** All callers ask the same actor. */
+function hot(calls: Calls): Promise<Called> {
+  return loop(calls, () => host.runtime.ask({ type: "counter", key: "hot" }, { type: "add" }));
 }
 
 function raw(calls: Calls): Promise<Called> {

@@ -8,14 +8,20 @@ import { serve } from "../process.ts";
 import { RawStore } from "../raw-store.ts";
 import type { Access } from "../store.ts";
 
+interface Listening {
+  readonly store: Access | null;
+  readonly message?: string;
+  readonly replicas?: number;
+}
+
 export const handlers = { listen };
 if (process.send !== undefined) serve(handlers);
 
 const topic = "hot";
 
 /** Gives the port. `message`: what POST /publish sends. */
-async function listen({ store, message = "" }: { store: Access | null; message?: string }): Promise<number> {
-  const raw = store === null ? null : await RawStore.open(store);
+async function listen({ store, message = "", replicas = 1 }: Listening): Promise<number> {
+  const raw = store === null ? null : await RawStore.open(store, replicas);
   const subjects = raw === null ? [] : Array.from({ length: 8 }, (_, i) => raw.subject(i));
   const bytes = Buffer.from(message);
   let turn = 0;

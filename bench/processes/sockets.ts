@@ -7,8 +7,10 @@ export interface Clients {
   readonly port: number;
   readonly path: string;
   readonly count: number;
-  /** Sent on each connection; each is then answered with one frame. */
+  /** Sent on each connection; each is then answered with one frame. `%` in it becomes a running number. */
   readonly hello?: string;
+  /** Hellos on each connection. Default 1. */
+  readonly hellosEach?: number;
 }
 
 export const handlers = { open, expect, close };
@@ -26,21 +28,34 @@ let reached: (() => void) | undefined;
 let refused = 0;
 
 /** Connects all, and waits for the answers to `hello`. Gives how many stand and how long it took. */
-async function open({ port, path, count, hello }: Clients): Promise<{ open: number; refused: number; ms: number }> {
+async function open({
+  port,
+  path,
+  count,
+  hello,
+  hellosEach = 1,
+}: Clients): Promise<{ open: number; refused: number; ms: number }> {
   const begin = performance.now();
   refused = 0;
   frames = 0;
-  const answered = hello === undefined ? undefined : until(() => count - refused);
+  const answered = hello === undefined ? undefined : until(() => (count - refused) * hellosEach);
   for (let i = 0; i < count; i += openingMax) {
     const some = Math.min(openingMax, count - i);
-    await Promise.all(Array.from({ length: some }, () => openOne(port, path, hello)));
+    await Promise.all(
+      Array.from({ length: some }, (_, j) => openOne(port, path, hellosOf(hello, (i + j) * hellosEach, hellosEach))),
+    );
   }
   await answered;
   sockets = sockets.filter((socket) => !socket.destroyed);
   return { open: sockets.length, refused, ms: performance.now() - begin };
 }
 
-function openOne(port: number, path: string, hello: string | undefined): Promise<void> {
+function hellosOf(hello: string | undefined, from: number, count: number): Buffer | undefined {
+  if (hello === undefined) return undefined;
+  return Buffer.concat(Array.from({ length: count }, (_, i) => textFrame(hello.replaceAll("%", String(from + i)))));
+}
+
+function openOne(port: number, path: string, hello: Buffer | undefined): Promise<void> {
   return new Promise((resolve) => {
     const counter = new FrameCounter();
     let upgraded = false;
@@ -52,7 +67,7 @@ function openOne(port: number, path: string, hello: string | undefined): Promise
       }
       if (!upgraded) {
         upgraded = true;
-        if (hello !== undefined) socket.write(textFrame(hello));
+        if (hello !== undefined) socket.write(hello);
         resolve();
       }
       if (count > 0) counted(count);

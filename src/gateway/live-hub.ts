@@ -1,5 +1,5 @@
 /**
- * Live news for all who listen here: one subscription for each type of actor, however many clients there are. What
+ * Live news for all who listen here: one subscription for each type of actor (and for each pattern that clients choose), however many clients there are. What
  * is told live is neither stored nor repeated; who must not miss anything reads.
  */
 import type { LiveMessage, Runtime } from "../actors/client.ts";
@@ -17,6 +17,7 @@ export class LiveHub {
   private readonly runtime: Pick<Runtime, "live">;
   private readonly logger: GatewayLogger;
   private readonly types = new Map<string, Listeners>();
+  private readonly patterns = new Map<string, { readonly all: Set<LiveListener>; readonly live: { stop(): void } }>();
 
   constructor(runtime: Pick<Runtime, "live">, logger: GatewayLogger) {
     this.runtime = runtime;
@@ -43,9 +44,22 @@ export class LiveHub {
     };
   }
 
+  /** News of every subject `live.<root>.<type>.<kind>.<key>.<name>` that the pattern matches. Throws `invalid_input`. */
+  listenPattern(pattern: string, listener: LiveListener): () => void {
+    const of = this.patterns.get(pattern) ?? this.beginPattern(pattern);
+    of.all.add(listener);
+    return () => {
+      of.all.delete(listener);
+      if (of.all.size > 0 || this.patterns.get(pattern) !== of) return;
+      this.patterns.delete(pattern);
+      of.live.stop();
+    };
+  }
+
   stop(): void {
-    for (const { live } of this.types.values()) live.stop();
+    for (const { live } of [...this.types.values(), ...this.patterns.values()]) live.stop();
     this.types.clear();
+    this.patterns.clear();
   }
 
   private begin(type: string): Listeners {
@@ -54,6 +68,16 @@ export class LiveHub {
     });
     const of: Listeners = { all: new Set(), byKey: new Map(), live };
     this.types.set(type, of);
+    return of;
+  }
+
+  private beginPattern(pattern: string) {
+    const all = new Set<LiveListener>();
+    const live = this.runtime.live(pattern, (message) => {
+      for (const listener of all) this.guard(listener, message);
+    });
+    const of = { all, live };
+    this.patterns.set(pattern, of);
     return of;
   }
 

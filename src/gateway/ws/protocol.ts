@@ -1,6 +1,6 @@
 /**
  * Messages of `/v1/ws` and its close codes. In: the union below. Out: `subscribed`,
- * `unsubscribed`, `event`, `reply`, `error`, `pong`.
+ * `unsubscribed`, `event`, `live`, `reply`, `error`, `pong`.
  */
 import { z } from "zod";
 import { freeJson } from "../operation.ts";
@@ -19,7 +19,10 @@ export const clientMessage = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("subscribe"),
     id,
-    /** Over subjects `event.<root>.<type>.<kind>.<key>.<name>`; `*` one token, `>` the rest. */
+    /**
+     * Over subjects `event.<root>.<type>.<kind>.<key>.<name>`; `*` one token, `>` the rest. With `live.` in front
+     * of the same: what is told live (a model's tokens), not stored, at most once.
+     */
     pattern: z.string().min(1),
     /** A cursor of an earlier event or subscription: what came after it first, then live. */
     since: z.string().min(1).max(4096).optional(),

@@ -1,6 +1,7 @@
 /**
  * A client's subscriptions by id: live ones through the hub, those with a cursor by a replay first.
- * Each subscription is confirmed before its first event.
+ * Each subscription is confirmed before its first event. Patterns of live news (`live.…`) go through the live hub:
+ * such news is not stored, and pieces that a slow reader has no room for are dropped.
  */
 import { TroupeError } from "../../machines/errors.ts";
 import type { Services } from "../operation.ts";
@@ -22,6 +23,14 @@ export interface SubscriptionsOptions {
 
 type Subscribe = Extract<ClientMessage, { type: "subscribe" }>;
 
+function isLive(pattern: string): boolean {
+  return pattern.startsWith("live.");
+}
+
+function notOfLive(): TroupeError {
+  return new TroupeError("invalid_input", "Live news is not stored: a pattern of it has no since and no filter");
+}
+
 /** Events that may come before the confirmation has gone out. */
 const earlyMax = 10_000;
 
@@ -41,14 +50,17 @@ export class Subscriptions {
   /** Throws `invalid_input`, `already_exists`, `overloaded`; later failures are told by id. */
   subscribe(message: Subscribe): void {
     const { limits } = this.options.services;
-    checkPattern(message.pattern);
+    const news = isLive(message.pattern);
+    if (!news) checkPattern(message.pattern);
+    else if (message.since !== undefined || message.filter !== undefined) throw notOfLive();
     if (this.byId.has(message.id)) {
       throw new TroupeError("already_exists", `This connection has a subscription '${message.id}' already`);
     }
     if (this.byId.size >= limits.wsSubscriptionsMax) {
       throw new TroupeError("overloaded", `This connection has ${limits.wsSubscriptionsMax} subscriptions already`);
     }
-    if (message.since === undefined) this.live(message);
+    if (news) this.news(message);
+    else if (message.since === undefined) this.live(message);
     else this.replay(message, message.since);
   }
 
@@ -92,6 +104,15 @@ export class Subscriptions {
       },
       (error) => this.failed(id, subscription, error),
     );
+  }
+
+  private news({ id, pattern }: Subscribe): void {
+    const { services, tell, congested } = this.options;
+    const stop = services.liveHub.listenPattern(pattern, (message) => {
+      if (!congested()) tell({ type: "live", id, live: { ...message, at: new Date(message.at).toISOString() } });
+    });
+    this.byId.set(id, { stop, resume: () => undefined });
+    tell({ type: "subscribed", id });
   }
 
   private replay({ id, pattern, filter }: Subscribe, since: string): void {

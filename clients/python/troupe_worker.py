@@ -49,7 +49,7 @@ class ApiError(Exception):
     @property
     def passing(self) -> bool:
         """The very same request may succeed later."""
-        return self.status == 429 or self.status >= 500
+        return self.status == 429 or self.status >= 500 or self.code == "in_progress"
 
 
 class TaskFailure(Exception):
@@ -236,6 +236,11 @@ class Task:
                 failure["details"] = error.details
         return self._settle("failed", {"error": failure})
 
+    def _give_back(self) -> None:
+        """One try: others may have it, and the attempt is not charged."""
+        body = self._update("rejected", {"reason": "the worker stops"})
+        self._api.call("PATCH", self._path, body, timeout=5.0)
+
     def _current(self) -> bool:
         now = self._api.call("GET", self._path)
         return self._ours(now) and now["status"] in ("assigned", "running")
@@ -288,8 +293,10 @@ class Worker:
             "instance": self._instance,
             **{field: value for field, value in optional.items() if value is not None},
         }
-        self.agent_id = agent_id
-        """Chosen by you, or made by the server at the start."""
+        self._is_itself = bool(client_id and client_secret)
+        self._registrations = 0
+        self.agent_id = client_id if self._is_itself else agent_id
+        """Chosen by you, the agent's own with its own credentials, or made by the server at the start."""
         self.client_secret: Optional[str] = None
         """The agent's own secret, given once, at its first registration."""
         self._tasks: Dict[str, Task] = {}
@@ -312,7 +319,10 @@ class Worker:
             self._loops.append(thread)
 
     def stop(self) -> None:
-        """Takes no more, gives running tasks their time, and deregisters: what is left goes to others."""
+        """Takes no more, gives running tasks their time, and deregisters: what is left goes to others.
+
+        With the agent's own credentials it only gives back what it has, so that it may come again.
+        """
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -322,10 +332,22 @@ class Worker:
         self._stopped.set()
         if self.agent_id is None:
             return
+        if self._is_itself:
+            self._give_back()
+            return
         try:
             self._api.call("DELETE", self._at(""), timeout=5.0)
         except (ApiError, OSError, HTTPException) as error:
             _log.warning("deregister: %s", error)
+
+    def _give_back(self) -> None:
+        with self._changed:
+            tasks = list(self._tasks.values())
+        for task in tasks:
+            try:
+                task._give_back()
+            except (ApiError, OSError, HTTPException) as error:
+                _log.warning("give back %s: %s", task.id, error)
 
     def run_forever(self) -> None:
         """Works until the process gets SIGINT or SIGTERM."""
@@ -344,7 +366,9 @@ class Worker:
     def _register(self) -> None:
         form = dict(self._form) if self.agent_id is None else {**self._form, "agent_id": self.agent_id}
         # Without an id of one's own, the key keeps a repeated try from making a second agent.
-        answer = self._api.persist("POST", "/v1/agents", self._closing, form, self._instance)
+        self._registrations += 1
+        key = f"{self._instance}-{self._registrations}"
+        answer = self._api.persist("POST", "/v1/agents", self._closing, form, key)
         self.agent_id = answer["agent"]["agent_id"]
         self.client_secret = answer["client_secret"] or self.client_secret
 

@@ -8,7 +8,7 @@ import type { ErrorCode } from "../machines/errors.ts";
 import type { Activity } from "./activity.ts";
 import type { AgentHints } from "./agents/hints.ts";
 import type { AuthServices } from "./auth/auth.ts";
-import { type Credential, requireScope } from "./auth/credential.ts";
+import { type Credential, permits, requireScope } from "./auth/credential.ts";
 import type { AgUiSettings, GatewayClock, GatewayLimits, GatewayLogger } from "./config.ts";
 import type { DownloadSigner } from "./downloads.ts";
 import { invalid, zodProblems } from "./errors.ts";
@@ -85,6 +85,8 @@ export interface Described {
   readonly path: string;
   /** The scope a credential needs; null: open to everybody. */
   readonly scope: string | null;
+  /** This one suffices too; the operation then says for what. */
+  readonly orScope?: string;
   readonly tags: readonly string[];
   /** Default 200. */
   readonly status?: number;
@@ -130,7 +132,9 @@ export interface Operation extends Described {
 export function defineOperation<I extends z.ZodObject, O extends z.ZodType>(spec: OperationSpec<I, O>): Operation {
   const { handle, stream, ...described } = spec;
   const admit = (ctx: OperationContext, input: unknown): z.output<I> => {
-    if (spec.scope !== null) requireScope(ctx.credential, spec.scope);
+    const { scope, orScope } = spec;
+    const suffices = orScope !== undefined && permits(ctx.credential.scopes, orScope);
+    if (scope !== null && !suffices) requireScope(ctx.credential, scope);
     const parsed = spec.input.safeParse(input);
     if (!parsed.success) throw invalid("The request is not valid", zodProblems(parsed.error));
     return parsed.data;

@@ -25,7 +25,7 @@ export class ApiError extends Error {
 
   /** The very same request may succeed later. */
   get passing(): boolean {
-    return this.status === 429 || this.status >= 500;
+    return this.status === 429 || this.status >= 500 || this.code === "in_progress";
   }
 }
 

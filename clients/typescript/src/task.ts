@@ -111,6 +111,12 @@ export class Task<I = unknown> {
     if (!this.signal.aborted) this.#abort.abort(new TaskWithdrawn(reason));
   }
 
+  /** One try, also when nothing else is tried any more: others may have it, and the attempt is not charged. */
+  async giveBack(): Promise<void> {
+    const body = { status: "rejected", attempt: this.attempt, agent_id: this.#agentId, reason: "the worker stops" };
+    await this.#api.call("PATCH", `/v1/tasks/${encodeURIComponent(this.id)}`, { body, timeoutMs: giveBackMs });
+  }
+
   begin(): Promise<Reported> {
     return this.#settle("running", {});
   }
@@ -167,6 +173,8 @@ export class Task<I = unknown> {
     });
   }
 }
+
+const giveBackMs = 5_000;
 
 /** The reason of an aborted signal. */
 export class TaskWithdrawn extends Error {

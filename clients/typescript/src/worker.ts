@@ -12,7 +12,7 @@ export interface WorkerOptions<I = unknown, O = unknown> {
   /** Such as `http://127.0.0.1:8000`. */
   readonly url: string;
   readonly credentials?: Credentials;
-  /** Default: one that the server makes. Choose one to be the same agent after a restart. */
+  /** Default: the agent's own id when it comes with its own credentials, else one that the server makes. Choose one to be the same agent after a restart. */
   readonly agentId?: string;
   /** Which tasks it does: those of this type. */
   readonly agentType: string;
@@ -53,6 +53,9 @@ export class Worker<I = unknown, O = unknown> {
   readonly #options: WorkerOptions<I, O>;
   readonly #api: Api;
   readonly #instance = crypto.randomUUID();
+  /** Comes with the agent's own id and secret, which would be worth nothing any more when it deregistered. */
+  readonly #isItself: boolean;
+  #registrations = 0;
   readonly #running = new Map<string, { readonly task: Task<I>; readonly done: Promise<void> }>();
   /** Ends polling. */
   readonly #polling = new AbortController();
@@ -66,6 +69,9 @@ export class Worker<I = unknown, O = unknown> {
   constructor(options: WorkerOptions<I, O>) {
     this.#options = options;
     this.#api = new Api(options.url, options.credentials);
+    const { credentials } = options;
+    this.#isItself = credentials !== undefined && "clientId" in credentials;
+    if (credentials !== undefined && "clientId" in credentials) this.#agentId = credentials.clientId;
   }
 
   /** Known once it has registered. */
@@ -91,7 +97,10 @@ export class Worker<I = unknown, O = unknown> {
     this.#loops = Promise.all([this.#take(), this.#beat()]);
   }
 
-  /** Takes no more, gives running tasks their time, and deregisters: what is left goes to others. */
+  /**
+   * Takes no more, gives running tasks their time, and deregisters: what is left goes to others. With the agent's
+   * own credentials it only gives back what it has, so that it may come again.
+   */
   async stop(): Promise<void> {
     this.#polling.abort();
     const { drainMs = drainMsDefault } = this.#options;
@@ -101,8 +110,14 @@ export class Worker<I = unknown, O = unknown> {
     this.#life.abort();
     await this.#loops;
     if (this.#agentId === undefined) return;
+    if (this.#isItself) return this.#giveBack();
     const path = this.#path("");
     await this.#api.call("DELETE", path, { timeoutMs: 5_000 }).catch((error) => this.#problem(error, "deregister"));
+  }
+
+  async #giveBack(): Promise<void> {
+    const tasks = [...this.#running.values()].map(({ task }) => task);
+    await Promise.all(tasks.map((task) => task.giveBack().catch((error) => this.#problem(error, "give back"))));
   }
 
   async #register(): Promise<void> {
@@ -122,7 +137,8 @@ export class Worker<I = unknown, O = unknown> {
       ...(metadata !== undefined && { metadata }),
     };
     // Without an id of one's own, the key keeps a repeated try from making a second agent.
-    const options = { body, signal: this.#life.signal, idempotencyKey: this.#instance };
+    const idempotencyKey = `${this.#instance}-${++this.#registrations}`;
+    const options = { body, signal: this.#life.signal, idempotencyKey };
     const registered = await this.#api.persist<Registered>("POST", "/v1/agents", options);
     this.#agentId = registered.agent.agent_id;
     this.#secret = registered.client_secret ?? this.#secret;

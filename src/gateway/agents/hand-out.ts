@@ -25,16 +25,26 @@ const letterMs = 5_000;
 /** Hints may be lost: a poll that waits looks by itself this often. */
 const lookMs = 5_000;
 
-/** The next task for the agent; null when there is none within `waitMs`. Throws `not_found`, `agent_unavailable`. */
-export async function nextTask(services: Needed, agentId: string, waitMs: number): Promise<HandedOut | null> {
+/**
+ * The next task for the agent; null when there is none within `waitMs`, or who asked has gone (`signal`): then none is
+ * taken. Throws `not_found`, `agent_unavailable`.
+ */
+export async function nextTask(
+  services: Needed,
+  agentId: string,
+  waitMs: number,
+  signal?: AbortSignal,
+): Promise<HandedOut | null> {
   const { clock, agentHints } = services;
   const until = clock.monotonic() + waitMs;
   let wake: () => void = () => {};
   const stop = agentHints.listen(agentId, ({ name }) => {
     if (name === "granted") wake();
   });
+  const leave = (): void => wake();
+  signal?.addEventListener("abort", leave, { once: true });
   try {
-    for (let first = true; ; first = false) {
+    for (let first = true; signal?.aborted !== true; first = false) {
       let hinted = false;
       const hint = new Promise<void>((resolve) => {
         wake = () => {
@@ -48,7 +58,9 @@ export async function nextTask(services: Needed, agentId: string, waitMs: number
       if (leftMs <= 0) return null;
       if (!hinted) await Promise.race([hint, pause(clock, Math.min(leftMs, lookMs))]);
     }
+    return null;
   } finally {
+    signal?.removeEventListener("abort", leave);
     stop();
   }
 }

@@ -10,6 +10,7 @@ import type { JsonObject } from "../../machines/effects.ts";
 import { agentTypeSchema, capabilitiesSchema } from "../../machines/schema.ts";
 import { nextTask } from "../agents/hand-out.ts";
 import { requireOwnAgent } from "../agents/own.ts";
+import { requireScope } from "../auth/credential.ts";
 import { idFromKey } from "../idempotency.ts";
 import { defineOperation, freeObject, type OperationContext } from "../operation.ts";
 import { type AgentView, agent, toAgent } from "./agent-shape.ts";
@@ -52,6 +53,7 @@ async function register(ctx: OperationContext, input: z.output<typeof registerIn
     idempotencyKey === undefined ? ctx.runtime.newId() : idFromKey(credential.id, "agents.register", idempotencyKey);
   const id = input.agent_id === undefined ? `agent_${made()}` : requireId("agent", input.agent_id);
   const bySelf = credential.agentId === id;
+  if (!bySelf) requireScope(credential, "agents:write");
   if (credential.agentId !== undefined && !bySelf) await requireOwnAgent(ctx, id);
   // It has its secret already when it comes with its own credentials.
   const secret = bySelf ? null : randomBytes(32).toString("base64url");
@@ -92,6 +94,8 @@ export const agentWorkOperations = [
     path: "/v1/agents",
     status: 201,
     scope: "agents:write",
+    // An agent registers itself anew.
+    orScope: "agents:act",
     errors: ["invalid_input", "forbidden"],
     example: {
       agent_id: "agent-001",
@@ -170,7 +174,7 @@ export const agentWorkOperations = [
     async handle(ctx, input) {
       const id = requireId("agent", input.agent_id);
       await requireOwnAgent(ctx, id);
-      const found = await nextTask(ctx, id, input.wait * 1000).catch(named("agent", id));
+      const found = await nextTask(ctx, id, input.wait * 1000, ctx.signal).catch(named("agent", id));
       return { task: found === null ? null : await shownTask(ctx, found.taskId, found.view) };
     },
   }),

@@ -72,6 +72,12 @@ interface Metrics {
   >;
 }
 
+/** As a registration gives them, whole or their two fields. */
+const clientCredentials = z.object({
+  client_id: z.string().min(1).max(200),
+  client_secret: z.string().min(1).max(512),
+});
+
 const common = { dialects: ["001"] } as const;
 const body = freeJson.describe("The message, bare or in its wrapper.");
 const requestErrors = [
@@ -211,9 +217,10 @@ const all: readonly Operation[] = [
     scope: null,
     errors: ["unauthenticated"],
     example: { client_id: "agent-001", client_secret: "secret-key" },
-    input: z.object({ client_id: z.string().min(1).max(200), client_secret: z.string().min(1).max(1_024) }),
+    input: z.object({ ...clientCredentials.partial().shape, agent_credentials: clientCredentials.optional() }),
     output: answer,
-    handle: (ctx, { client_id, client_secret }) => call(ctx, "auth.token", { client_id, client_secret }),
+    handle: (ctx, { client_id, client_secret, agent_credentials: whole }) =>
+      call(ctx, "auth.token", whole ?? { client_id, client_secret }),
   }),
   defineRoute({
     ...common,

@@ -151,6 +151,16 @@ describe("tools", () => {
     ]);
   });
 
+  test("a repeat with the same key is answered as the first", async () => {
+    const session_id = await session();
+    const metadata = { "idempotency-key": `tools-${session_id}` };
+    const request = { session_id, tools: [tool("a")] };
+    const first = await service.call("RegisterTools", request, { metadata });
+    expect(first).toMatchObject({ success: true, registered_tool_names: ["a"] });
+    expect(await service.call("RegisterTools", request, { metadata })).toEqual(first);
+    expect((await service.call("RegisterTools", request)).success).toBe(false);
+  });
+
   test("a node's tool is executed", async () => {
     const tool_call = { id: "c1", type: "function", function: { name: "add", arguments: '{"a":2,"b":3}' } };
     expect(await service.call("ExecuteTool", { tool_call })).toEqual({

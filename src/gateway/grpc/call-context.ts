@@ -9,6 +9,7 @@ import type { Presented } from "../auth/authenticator.ts";
 import { requireScope } from "../auth/credential.ts";
 import { noCertificates, presented } from "../auth/presented.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
+import { runOnce } from "../once.ts";
 import type { Operation, OperationContext, Services } from "../operation.ts";
 import type { OpenCalls } from "./open-calls.ts";
 
@@ -73,7 +74,8 @@ export async function beginCall(
       const operation = parts.operations.get(name);
       if (operation === undefined) throw new TroupeError("internal", `there is no operation ${name}`);
       if (idempotencyKey !== "") checkIdempotencyKey(idempotencyKey);
-      return (await operation.run(idempotencyKey === "" ? context : { ...context, idempotencyKey }, input)) as R;
+      const ctx = idempotencyKey === "" ? context : { ...context, idempotencyKey };
+      return (await runOnce(operation, ctx, input)) as R;
     },
   };
   return context;

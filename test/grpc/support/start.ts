@@ -57,6 +57,57 @@ function gatedChat(gate: Gate): unknown {
   });
 }
 
+interface Talk {
+  readonly count: number;
+  readonly chars: number;
+  /** Waits at the gate `NAME-half` in the middle and at `NAME-end` before its end. */
+  readonly gate: string;
+}
+
+/** Tells many stored events, first one half, then the other. */
+function talker(gate: Gate): unknown {
+  return defineAgent<Talk, number>({
+    type: "talker",
+    capabilities: ["talk"],
+    concurrency: 8,
+    async run(ctx, { count, chars, gate: name }) {
+      for (let i = 0; i < count; i++) {
+        if (i === count / 2) await gate.pass(`${name}-half`, ctx.signal);
+        const data = { n: i, text: String(i % 10).repeat(chars) };
+        if (i % 10 === 9) await ctx.save(i, { name: "model_responded", data });
+        else ctx.event("model_responded", data);
+      }
+      await gate.pass(`${name}-end`, ctx.signal);
+      return count;
+    },
+  });
+}
+
+/** Tells of everything that AG-UI has an event for, in steps that a test permits. */
+function teller(gate: Gate): unknown {
+  return defineAgent<{ gate: string }, { text: string }>({
+    type: "teller",
+    capabilities: ["tell"],
+    async run(ctx, { gate: name }) {
+      ctx.event("custom_event", { name: "mood", value: { good: true } });
+      const stream = new Stream(ctx, "m1", "text");
+      await gate.pass(`${name}-1`, ctx.signal);
+      for (const word of ["All ", "is ", "well."]) stream.push(word);
+      await ctx.save(1, {
+        name: "message_completed",
+        data: { messageId: "m1", part: 1, parts: 1, text: "All is well." },
+      });
+      await gate.pass(`${name}-2`, ctx.signal);
+      ctx.event("tool_called", { toolCallId: "c1", tool: "look", arguments: '{"at":"bees"}' });
+      ctx.event("tool_returned", { toolCallId: "c1", tool: "look", content: "busy" });
+      ctx.event("state_changed", { snapshot: { seen: 1 } });
+      ctx.progress(0.5, "half");
+      await gate.pass(`${name}-3`, ctx.signal);
+      return { text: "told" };
+    },
+  });
+}
+
 const tools = [
   defineTool<{ a: number; b: number }>({
     name: "add",
@@ -91,7 +142,10 @@ export interface GrpcOptions extends Partial<Omit<GatewayConfig, "grpc">> {
 
 export async function startGrpc({ tls, ...config }: GrpcOptions = {}): Promise<Grpc> {
   const gate = new Gate();
-  const agents = [...builtInAgents({ tools: tools as never }), gatedChat(gate) as AnyAgent];
+  const agents = [
+    ...builtInAgents({ tools: tools as never }),
+    ...([gatedChat, talker, teller].map((make) => make(gate)) as AnyAgent[]),
+  ];
   const real = await startReal(agents, true);
   const logs: Grpc["logs"] = [];
   const log = (level: string) => (fields: object, message: string) =>

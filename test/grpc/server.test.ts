@@ -54,6 +54,12 @@ describe("with credentials", () => {
     expect((await runs.call("ListRuns", {}, { metadata: { authorization: "Bearer top" } })).data).toEqual([]);
   });
 
+  test("whether it is healthy is told to everybody", async () => {
+    const agui = grpc.stub("ag_ui.service.AGUIService");
+    expect((await agui.call("HealthCheck", {})).status).toBe("SERVING");
+    expect((await refused(agui.call("GetServiceInfo", {}))).code).toBe(status.UNAUTHENTICATED);
+  });
+
   test("a JWT counts, and an expired one does not", async () => {
     const token = (exp: string) =>
       new SignJWT({ sub: "ann" }).setProtectedHeader({ alg: "HS256" }).setExpirationTime(exp).sign(Buffer.from(secret));

@@ -4,7 +4,7 @@
  */
 import { Metadata, type ServerUnaryCall } from "@grpc/grpc-js";
 import { TroupeError } from "../../machines/errors.ts";
-import type { Admissions } from "../auth/admission.ts";
+import { type Admissions, admittedToAll } from "../auth/admission.ts";
 import type { Presented } from "../auth/authenticator.ts";
 import { requireScope } from "../auth/credential.ts";
 import { noCertificates, presented } from "../auth/presented.ts";
@@ -45,17 +45,18 @@ export function correlationIdOf(parts: GrpcParts, call: AnyCall): string {
   return /^[\x21-\x7e]{1,128}$/.test(given) ? given : parts.services.runtime.newId();
 }
 
-/** Throws `unauthenticated`, `rate_limited`, `unavailable` when the server closes, and what an authenticator throws. */
+/** `all`: a method that everybody may call, as HTTP's health is. Throws `unauthenticated`, `rate_limited`, `unavailable` when the server closes, and what an authenticator throws. */
 export async function beginCall(
   parts: GrpcParts,
   call: AnyCall,
   correlationId: string,
   abort: AbortController,
+  admits: "credentials" | "all" = "credentials",
 ): Promise<CallContext> {
   call.on("cancelled", () => abort.abort("cancelled"));
   if (call.cancelled) abort.abort("cancelled");
   if (parts.open.closing) throw new TroupeError("unavailable", "This node is stopping");
-  const admitted = await parts.admissions.admit(presentedBy(call));
+  const admitted = admits === "all" ? admittedToAll : await parts.admissions.admit(presentedBy(call));
   call.sendMetadata(metadataOf(admitted.headers, correlationId));
   if (admitted.refused !== undefined) throw admitted.refused;
   const key = text(call.metadata, "idempotency-key");

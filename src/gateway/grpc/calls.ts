@@ -20,7 +20,7 @@ interface Under {
   readonly parts: GrpcParts;
   readonly abort: AbortController;
   readonly correlationId: string;
-  context(): Promise<CallContext>;
+  context(admits?: "credentials" | "all"): Promise<CallContext>;
   /** Counts and tells it; with what it threw, the status of that. */
   over(thrown?: { readonly error: unknown }): Partial<StatusObject> | undefined;
 }
@@ -35,7 +35,7 @@ function begin(parts: GrpcParts, call: AnyCall): Under {
     parts,
     abort,
     correlationId,
-    context: () => beginCall(parts, call, correlationId, abort),
+    context: (admits) => beginCall(parts, call, correlationId, abort, admits),
     over(thrown) {
       remove();
       const gone = abort.signal.aborted && abort.signal.reason === "cancelled";
@@ -54,10 +54,14 @@ function begin(parts: GrpcParts, call: AnyCall): Under {
 const stopping = (): TroupeError => new TroupeError("unavailable", "This node is stopping");
 
 /** A method with one answer. */
-export function unary<I, O>(parts: GrpcParts, fn: (ctx: CallContext, input: I) => Promise<O>): handleUnaryCall<I, O> {
+export function unary<I, O>(
+  parts: GrpcParts,
+  fn: (ctx: CallContext, input: I) => Promise<O>,
+  admits: "credentials" | "all" = "credentials",
+): handleUnaryCall<I, O> {
   return (call, callback) => {
     const under = begin(parts, call);
-    const work = async () => fn(await under.context(), call.request);
+    const work = async () => fn(await under.context(admits), call.request);
     work().then(
       (answer) => {
         under.over();

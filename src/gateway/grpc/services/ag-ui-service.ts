@@ -49,15 +49,20 @@ async function validate(ctx: CallContext, request: RunAgentProto) {
   return { is_valid: errors.length === 0, errors, warnings };
 }
 
+/** Open to everybody, as /readyz is. */
+async function health(ctx: CallContext, { service }: { service: string }) {
+  const known = ["", "ag_ui.service.AGUIService", "ag_ui.service.AGUIAdvancedService"];
+  if (!known.includes(service)) {
+    return { status: "SERVICE_UNKNOWN", message: `there is no service ${service.slice(0, 200)}` };
+  }
+  const { ready, reason = "" } = await ctx.runtime.readiness();
+  return { status: ready ? "SERVING" : "NOT_SERVING", message: reason };
+}
+
 export function agUiService(parts: GrpcParts) {
   return {
     RunAgent: streaming(parts, runAgent),
-    HealthCheck: unary(parts, async (ctx: CallContext, { service }: { service: string }) => {
-      const known = ["", "ag_ui.service.AGUIService", "ag_ui.service.AGUIAdvancedService"];
-      if (!known.includes(service)) return { status: "SERVICE_UNKNOWN", message: `there is no service ${service}` };
-      const { ready, reason = "" } = await ctx.runtime.readiness();
-      return { status: ready ? "SERVING" : "NOT_SERVING", message: reason };
-    }),
+    HealthCheck: unary(parts, health, "all"),
     GetServiceInfo: unary(parts, async (ctx: CallContext) => ({
       service_name: "troupe",
       version: ctx.version,

@@ -13,7 +13,9 @@ import type { Access } from "../store.ts";
 
 export interface Calls {
   readonly callers: number;
-  readonly ms: number;
+  /** Ends after this long, or after so many calls. */
+  readonly ms?: number;
+  readonly count?: number;
 }
 
 export interface Called {
@@ -80,12 +82,17 @@ function raw(calls: Calls): Promise<Called> {
   });
 }
 
-async function loop({ callers, ms }: Calls, call: (caller: number) => Promise<unknown>): Promise<Called> {
+async function loop(
+  { callers, ms = 600_000, count = Number.POSITIVE_INFINITY }: Calls,
+  call: (caller: number) => Promise<unknown>,
+): Promise<Called> {
   const latencies: number[] = [];
   const begin = performance.now();
   const end = begin + ms;
+  let begun = 0;
   const one = async (caller: number): Promise<void> => {
-    for (let at = performance.now(); at < end; ) {
+    for (let at = performance.now(); at < end && begun < count; ) {
+      begun++;
       await call(caller);
       const now = performance.now();
       latencies.push(now - at);

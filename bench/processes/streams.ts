@@ -7,6 +7,7 @@ export const handlers = { create, open, close };
 if (process.send !== undefined) serve(handlers);
 
 const connections = 64;
+const triesMax = 10;
 const openingMax = 100;
 const waitMsMax = 60_000;
 const shared = Buffer.alloc(256 * 1024);
@@ -20,20 +21,24 @@ async function create({ port, workflow, count }: { port: number; workflow: strin
   const one = async (): Promise<void> => {
     const connection = await Connection.open(port);
     while (begun++ < count) {
-      ids.push(
-        await new Promise<string>((resolve, reject) =>
-          connection.send(bytes, (status, answer) => {
-            const id = /"run_id":"([^"]+)"/.exec(answer.toString())?.[1];
-            if (status !== 201 || id === undefined) reject(new Error(`POST /v1/runs: ${status}`));
-            else resolve(id);
-          }),
-        ),
-      );
+      ids.push(await createOne(connection, bytes));
     }
     connection.close();
   };
   await Promise.all(Array.from({ length: connections }, one));
   return ids;
+}
+
+/** Tries again where the node says that it is busy. */
+async function createOne(connection: Connection, bytes: Buffer): Promise<string> {
+  for (let tries = 1; ; tries++) {
+    const { status, text } = await new Promise<{ status: number; text: string }>((resolve) =>
+      connection.send(bytes, (status, answer) => resolve({ status, text: answer.toString() })),
+    );
+    const id = /"run_id":"([^"]+)"/.exec(text)?.[1];
+    if (status === 201 && id !== undefined) return id;
+    if (status < 500 || tries === triesMax) throw new Error(`POST /v1/runs: ${status} ${text}`);
+  }
 }
 
 /** Opens a stream for each; resolves when each has told that its run waits. Gives how many. */

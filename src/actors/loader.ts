@@ -3,7 +3,7 @@
  * to it. Each is loaded once at a time; a record that is ahead of the journal, damaged or newer is refused loudly.
  */
 import type { Codec } from "../bus/codec.ts";
-import type { Records } from "../bus/records.ts";
+import type { RecordEntry, Records } from "../bus/records.ts";
 import { type Address, formatAddress, rootOf } from "../machines/address.ts";
 import type { Snapshot } from "../machines/definition.ts";
 import type { Json, JsonObject } from "../machines/effects.ts";
@@ -117,14 +117,7 @@ export class Loader {
     const tail = this.tails.get(name);
     const bornInTail = tail !== undefined && tail.changes[0]?.since === 0;
     const stored = bornInTail ? null : await this.#records.get(this.#state.partition, names.actor(address));
-    let version: number | undefined;
-    if (stored !== null) {
-      const record = decodeActor(this.#codec, stored.bytes);
-      this.checkReflects(record, name);
-      await this.#fill(entry, record);
-      version = record.version;
-      entry.recordSeq = stored.seq;
-    }
+    let version = stored === null ? undefined : await this.#take(entry, name, stored);
     for (const change of tail?.changes ?? []) {
       if (change.step <= entry.step) continue;
       if (change.since !== entry.step)
@@ -137,6 +130,23 @@ export class Loader {
     if (version !== undefined) migrate(entry, version);
     if (tail !== undefined) entry.dirtySince = tail.firstSeq;
     return entry;
+  }
+
+  /** Gives the version that the record was written with. */
+  async #take(entry: Entry, name: string, stored: RecordEntry): Promise<number> {
+    const record = decodeActor(this.#codec, stored.bytes);
+    this.checkReflects(record, name);
+    try {
+      await this.#fill(entry, record);
+    } catch (error) {
+      if (!(error instanceof StoreFault)) throw error;
+      // A former owner that was frozen may have written a newer record meanwhile, and removed this one's parts.
+      const now = await this.#records.get(this.#state.partition, names.actor(entry.address));
+      if (now === null || now.seq === stored.seq) throw error;
+      return this.#take(entry, name, now);
+    }
+    entry.recordSeq = stored.seq;
+    return record.version;
   }
 
   async #fill(entry: Entry, record: ActorRecord): Promise<void> {

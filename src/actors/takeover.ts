@@ -215,7 +215,8 @@ export interface PassiveActor {
 
 /**
  * Loads what the tail names, then goes through all records: afterwards the index is whole and everything
- * that is not in it does not exist. Memory wins over a record.
+ * that is not in it does not exist. Memory wins over a record. A former owner that was frozen may still write a record
+ * meanwhile, but only of an actor that had changed behind its floor: the tail names it, so it is in memory before.
  */
 export async function completeIndex(
   env: TakeoverEnvironment,

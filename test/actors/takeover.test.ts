@@ -62,6 +62,39 @@ test("who reads the journal's end twice begins where the floor has come to meanw
   expect(loader.oldestTail()).toBeGreaterThanOrEqual(state.floor);
 });
 
+test.each([
+  ["before", 400],
+  ["after", 6_000],
+])("a record that a frozen former owner writes late harms nothing, %s the new one's own", async (_, lateMs) => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const first = await cluster.start("first", { flushMs: 100 });
+  const keys = Array.from({ length: 20 }, (_, i) => `a${i}`);
+  for (const key of keys) await cluster.ask(first, counterAt(key), { type: "hear", text: "one" });
+  await cluster.clock.advance(1_000);
+  for (const key of keys) await cluster.ask(first, counterAt(key), { type: "hear", text: "two" });
+  let late = 0;
+  cluster.fault = (call) => {
+    if (call.port !== "records" || call.operation !== "put" || call.node !== "first") return undefined;
+    late++;
+    return { kind: "stored_late", ms: lateMs };
+  };
+  await cluster.clock.advance(200);
+  cluster.kill(first);
+  expect(late).toBeGreaterThan(keys.length);
+  const second = await cluster.start("second", { flushMs: 100, activeMax: 1 });
+  for (const key of keys.slice(0, 10)) await cluster.ask(second, counterAt(key), { type: "hear", text: "three" });
+  await cluster.clock.advance(10_000);
+  for (const key of keys) await cluster.ask(second, counterAt(key), { type: "hear", text: "four" });
+  await cluster.clock.advance(1_000);
+  cluster.kill(second);
+  const third = await cluster.start("third");
+  for (const [i, key] of keys.entries()) {
+    const heard = i < 10 ? ["one", "two", "three", "four"] : ["one", "two", "four"];
+    expect((await cluster.view(third, counterAt(key))).heard).toEqual(heard);
+  }
+  expect(second.host.node.faults.size + third.host.node.faults.size).toBe(0);
+});
+
 test("work is lost exactly once when its process dies", async () => {
   const cluster = new Cluster({ partitions: 1, streams: 1 });
   const first = await cluster.start("first", { executors: [new Notebook()] });

@@ -31,7 +31,6 @@ export async function buildOnce(): Promise<Built> {
     platform: "node",
     format: "esm",
     target: "node20",
-    sourcemap: "inline",
     logLevel: "error",
   });
   return {

@@ -62,7 +62,7 @@ export class Member {
     const log = openSync(this.logFile, "a");
     const { PATH, HOME } = process.env;
     const { role, name, entry, settings } = this.#options;
-    this.#child = spawn(process.execPath, ["--enable-source-maps", entry], {
+    this.#child = spawn(process.execPath, [entry], {
       cwd: root,
       // It ends when the rig does: nobody writes to its standard input, and its end says so.
       stdio: ["pipe", log, log],

@@ -46,6 +46,13 @@ export async function chaos(settings: ChaosSettings, say: (line: string) => void
   }
 }
 
+/** A command that no try of 30 s got through; the ledger's times. */
+interface GivenUp {
+  readonly what: string;
+  readonly from: number;
+  readonly to: number;
+}
+
 class Rig {
   readonly #cluster: ChaosCluster;
   readonly #settings: ChaosSettings;
@@ -97,6 +104,7 @@ class Rig {
     await this.#ledger.close();
     const { gaveUp, events, strange } = await this.#compare();
     const { findings } = this.#tallyCheck;
+    const unexcused = gaveUp.filter((one) => !schedule.allWereAway(one.from, one.to));
     const streamsResumed = await Promise.all([...world.runs.values()].map((run) => run.stream.catch(() => null)));
     const resumed = streamsResumed.reduce((sum, stream) => sum + (stream === null ? 0 : stream.connections - 1), 0);
     const chain = this.#chains.flatMap((one) => one.findings.chain);
@@ -111,6 +119,7 @@ class Rig {
         `${this.#tallyCheck.acknowledged} numbered commands (${this.#tallyCheck.retried} after more than one try, ${this.#tallyCheck.repeated} tries came although the command was there, ${lanesOpen} lanes ended without an answer); ${client.acknowledged} other commands: ${world.runs.size} runs, ${world.tasks.size} tasks, ${world.tries.size} single tries`,
         `${this.#tallyCheck.letters} letters between actors; ${lateness.length} reminders, late by ${lateness[lateness.length >> 1] ?? 0} ms (median), ${lateness.at(-1) ?? 0} ms (worst)`,
         `${sum((one) => one.groups)} groups, ${(sum((one) => one.bytes) / 2 ** 20).toFixed(0)} MiB of journal; ${sum((one) => one.owners)} ownerships of ${partitions} partitions; ${this.#cluster.members.reduce((n, one) => n + one.ended, 0)} processes ended by themselves and were started again`,
+        `${gaveUp.length - unexcused.length} commands were given up after 30 s while all processes were being started again at once`,
         `${resumed} resumptions of event streams over SSE, ${feed.connections - 1 + this.#watchers.reduce((n, w) => n + w.connections - 1, 0)} of subscriptions over WebSocket; ${this.#callers.reduce((n, c) => n + c.connections - 1, 0)} reconnections of senders`,
       ],
       broken: [
@@ -132,7 +141,10 @@ class Rig {
         { what: "answers that must not be", cases: strange },
         { what: "problems found by the audit", cases: audit },
         { what: "times that the cluster did not heal", cases: sick },
-        { what: "commands given up after 30 s", cases: gaveUp },
+        {
+          what: "commands given up after 30 s",
+          cases: unexcused.map((o) => `${o.what}, from ${o.from} to ${o.to} ms`),
+        },
       ],
     };
   }
@@ -219,8 +231,8 @@ class Rig {
   }
 
   /** The ledger, line by line, against what the streams told. */
-  async #compare(): Promise<{ gaveUp: string[]; events: string[]; strange: string[] }> {
-    const gaveUp: string[] = [];
+  async #compare(): Promise<{ gaveUp: GivenUp[]; events: string[]; strange: string[] }> {
+    const gaveUp: GivenUp[] = [];
     const events: string[] = [];
     const strange: string[] = [];
     const watched = new Map<string, Set<string>>();
@@ -228,7 +240,7 @@ class Rig {
     for await (const line of createInterface({ input: createReadStream(this.#ledger.file) })) {
       const seen = JSON.parse(line) as Seen;
       this.#tallyCheck.compare(seen);
-      if (seen[0] === "gave_up") gaveUp.push(`${seen[1]}, from ${seen[2]} to ${seen[3]} ms`);
+      if (seen[0] === "gave_up") gaveUp.push({ what: seen[1], from: seen[2], to: seen[3] });
       else if (seen[0] === "wrong") strange.push(seen[1]);
       else if (seen[0] === "out_of_turn") events.push(`${seen[1]}: event ${seen[3]} of ${seen[2]} after ${seen[4]}`);
       else if (seen[0] === "watched") {

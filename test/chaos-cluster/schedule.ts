@@ -41,6 +41,11 @@ export class Schedule {
     }
   }
 
+  /** True when a restart of everything at once fell into this time, or had its end in the second before. */
+  allWereAway(from: number, to: number): boolean {
+    return this.done.some((one) => one.weight === "blackout" && one.begun < to && one.ended + tailMs > from);
+  }
+
   async run(): Promise<void> {
     const until = this.ledger.now() + this.settings.ms;
     const { seed } = this.settings;

@@ -1,6 +1,7 @@
 /** Gateways hold nothing: a stream goes on at another one. And all of it waits, and says so, while NATS is away. */
 import { createParser } from "eventsource-parser";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import WebSocket from "ws";
 import { until } from "../support/until.ts";
 import { type Process, post, TestCluster } from "./harness.ts";
 
@@ -54,6 +55,55 @@ test("a run's stream goes on at another gateway, without gap or double, wherever
     const first = await eventsOf(one, run, undefined, cut);
     const rest = await eventsOf(two, run, first.at(-1));
     expect([...first, ...rest]).toEqual(whole);
+  }
+});
+
+/** What a subscription to a run's events tells, from a cursor on; until so many have come, or the run has completed. */
+function subscribed(gateway: Process, run: string, since: string, max: number): Promise<{ no: number; cursor: string }[]> {
+  return new Promise((resolve, reject) => {
+    const told: { no: number; cursor: string }[] = [];
+    const socket = new WebSocket(`${gateway.base.replace("http", "ws")}/v1/ws`);
+    const timer = setTimeout(() => socket.terminate(), 20_000);
+    socket.on("error", reject);
+    socket.on("open", () =>
+      socket.send(JSON.stringify({ type: "subscribe", id: "s", pattern: `event.${run}.>`, since })),
+    );
+    socket.on("message", (data) => {
+      const { event, cursor, type, error } = JSON.parse(String(data));
+      if (type === "error") reject(new Error(JSON.stringify(error)));
+      if (event === undefined || told.length >= max) return;
+      told.push({ no: event.no, cursor });
+      if (told.length >= max || (event.type === "run" && event.name === "completed")) socket.close();
+    });
+    socket.on("close", () => {
+      clearTimeout(timer);
+      resolve(told);
+    });
+  });
+}
+
+test("a subscription goes on at another gateway with its cursor, wherever it was cut", async () => {
+  const begun = await new Promise<string>((resolve, reject) => {
+    const socket = new WebSocket(`${one.base.replace("http", "ws")}/v1/ws`);
+    socket.on("error", reject);
+    socket.on("open", () => socket.send(JSON.stringify({ type: "subscribe", id: "s", pattern: "event.>" })));
+    socket.on("message", (data) => {
+      const { type, cursor } = JSON.parse(String(data));
+      if (type !== "subscribed") return;
+      resolve(cursor);
+      socket.close();
+    });
+  });
+  const created = await post(one.base, "/v1/runs", { workflow: { name: "echo", version: "0.1.0" }, input: { a: 2 } });
+  const run = (created.body as { run?: { run_id: string } }).run?.run_id ?? "";
+  const whole = await subscribed(one, run, begun, Number.POSITIVE_INFINITY);
+  const numbers = whole.map(({ no }) => no);
+  expect(numbers.length).toBeGreaterThan(3);
+  expect(numbers).toEqual(numbers.map((_, i) => i + 1));
+  for (let cut = 1; cut < whole.length; cut++) {
+    const first = await subscribed(one, run, begun, cut);
+    const rest = await subscribed(two, run, first.at(-1)?.cursor ?? "", Number.POSITIVE_INFINITY);
+    expect([...first, ...rest].map(({ no }) => no)).toEqual(numbers);
   }
 });
 

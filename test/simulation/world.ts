@@ -43,6 +43,8 @@ interface Living {
 class Chance implements Faults {
   faults = 0;
   calm = false;
+  /** How the store's disk does, for a while and for everybody: well, each write late, or most writes refused. */
+  disk: "well" | "slow" | "full" = "well";
   readonly #random: SeededRandom;
   readonly #rate: number;
   constructor(random: SeededRandom, rate: number) {
@@ -50,11 +52,15 @@ class Chance implements Faults {
     this.#rate = rate;
   }
   next(call: FaultCall): Fault | undefined {
-    if (this.calm || this.#random.float() > this.#rate) return undefined;
-    this.faults++;
+    if (this.calm) return undefined;
     const pick = <T>(list: readonly T[]): T => list[Math.floor(this.#random.float() * list.length)] as T;
+    const write = ["append", "put", "create", "update"].includes(call.operation);
+    if (write && this.disk === "slow") return { kind: "delay", ms: pick([100, 300, 900]) };
+    if (write && this.disk === "full" && call.port !== "registry" && this.#random.float() < 0.8) return { kind: "full" };
+    if (this.#random.float() > this.#rate) return undefined;
+    this.faults++;
     if (call.port === "wire") return pick<Fault>([{ kind: "delay", ms: 40 }, { kind: "drop" }, { kind: "duplicate" }]);
-    if (["append", "put", "create", "update"].includes(call.operation)) {
+    if (write) {
       return pick<Fault>([
         { kind: "answer_lost" },
         { kind: "drop" },
@@ -147,6 +153,9 @@ export class World {
 
   #mishap(): void {
     const dice = this.#random.float();
+    if (dice > 0.2 && dice < 0.207) this.#chance.disk = "slow";
+    else if (dice < 0.214 && dice > 0.2) this.#chance.disk = "full";
+    else if (dice < 0.25 && dice > 0.2) this.#chance.disk = "well";
     const alive = this.#alive();
     const victim = alive[Math.floor(this.#random.float() * alive.length)];
     if (victim === undefined) {

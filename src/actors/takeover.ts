@@ -7,6 +7,7 @@
 import type { Bus } from "../bus/bus.ts";
 import type { Codec } from "../bus/codec.ts";
 import type { JournalMessage } from "../bus/journal.ts";
+import type { RecordEntry } from "../bus/records.ts";
 import { type Address, formatAddress } from "../machines/address.ts";
 import { commitGroup } from "./committer.ts";
 import { decodeGroup, encodeGroup, type Group } from "./group.ts";
@@ -29,6 +30,10 @@ export interface TakeoverEnvironment {
 export class JournalFault extends Error {
   override readonly name = "JournalFault";
 }
+
+/** So often, and so long between, is a store looked at that seems to have lost its end. */
+const lookTries = 50;
+const lookPauseMs = 100;
 
 type DecodedGroup = Group & { readonly checksum: string; readonly seq: number };
 
@@ -60,6 +65,7 @@ export async function takeOver(env: TakeoverEnvironment): Promise<Taken | "stopp
     if (done === "stopped") return "stopped";
     if (done === "entered") break;
   }
+  await requireRecords(env);
   for (const group of tail) env.loader.checksums.set(group.number, group.checksum);
   // Read in several turns while another owner went on, the tail may begin before where its floor has come to since.
   await restore(
@@ -155,7 +161,25 @@ async function enterEpoch(env: TakeoverEnvironment, tail: DecodedGroup[]): Promi
   }
   state.position(group, outcome.seq, sealed.checksum);
   state.epoch = outcome.seq;
+  state.recordsSeq = group.body.recordsSeq;
   return "entered";
+}
+
+/**
+ * The floor rests on records up to a sequence. A server that has just lost the lead may answer for a moment as if they
+ * were not there; when they stay away, the store has lost what it had acknowledged.
+ */
+async function requireRecords({ bus, state, stopped }: TakeoverEnvironment): Promise<void> {
+  for (let tries = 1; !stopped(); tries++) {
+    const lastSeq = await bus.records.lastSeq(state.partition);
+    if (lastSeq >= state.recordsSeq) return;
+    if (tries === lookTries) {
+      throw new StoreFault(
+        `Partition ${state.partition}: the records end at ${lastSeq}, before ${state.recordsSeq} that the journal's floor rests on: the store has lost their end.`,
+      );
+    }
+    await bus.clock.sleep(lookPauseMs);
+  }
 }
 
 async function restore(env: TakeoverEnvironment, tail: readonly DecodedGroup[]): Promise<void> {
@@ -228,12 +252,22 @@ export async function completeIndex(
   await inParallel([...loader.eventTails.keys()], 64, async (root) => {
     await loader.loadHistory(root);
   });
-  for await (const found of bus.records.scan(state.partition, names.actors)) {
+  const scanned = new Set<string>();
+  for await (const one of bus.records.scan(state.partition, names.actors)) {
     if (env.stopped()) return;
-    const address: Address = { type: found.name[1] ?? "", key: found.name[2] ?? "" };
+    const address: Address = { type: one.name[1] ?? "", key: one.name[2] ?? "" };
     const name = formatAddress(address);
-    // What was in memory since is newer than what the scan found, even if it has left again.
-    if (state.entries.has(name) || state.listing.has(name)) continue;
+    let found: RecordEntry = one;
+    if (scanned.has(name)) {
+      // What came before was an older copy. Memory may have had the actor since: the record itself is asked for.
+      const now = await bus.records.get(state.partition, names.actor(address));
+      if (now === null || state.entries.has(name)) continue;
+      found = now;
+    } else if (state.entries.has(name) || state.listing.has(name)) {
+      // What was in memory since is newer than what the scan found, even if it has left again.
+      continue;
+    }
+    scanned.add(name);
     const record = decodeActor(codec, found.bytes);
     loader.checkReflects(record, name);
     state.listing.set(name, address, record.fields);

@@ -20,11 +20,17 @@ export type RecordName = readonly string[];
 
 export interface Records {
   readonly payloadBytesMax: number;
+  /** As the last write that was acknowledged to anybody left it. */
   get(partition: number, name: RecordName): Promise<RecordEntry | null>;
+  /** Highest sequence that a record of the partition's stream has, or had. */
+  lastSeq(partition: number): Promise<number>;
   /** `expectedSeq` 0: the record must not exist. */
   put(partition: number, name: RecordName, bytes: Uint8Array, expectedSeq: number): Promise<RecordWrite>;
   /** Removes the record if its sequence is not above `upToSeq`. Absent: nothing happens. */
   remove(partition: number, name: RecordName, upToSeq: number): Promise<void>;
-  /** Every record of the partition whose name begins with the prefix, in order of their sequence, as of the call. */
+  /**
+   * Every record of the partition whose name begins with the prefix, in order of their sequence, as of the call. What
+   * was written over before the call may come as well, ahead of what is there now: a copy that lags has it still.
+   */
   scan(partition: number, prefix: RecordName): AsyncIterable<{ name: RecordName } & RecordEntry>;
 }

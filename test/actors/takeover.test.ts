@@ -2,8 +2,11 @@
 import { expect, test } from "vitest";
 import { Loader } from "../../src/actors/loader.ts";
 import { PartitionState } from "../../src/actors/state.ts";
-import { takeOver } from "../../src/actors/takeover.ts";
+import { names } from "../../src/actors/stored.ts";
+import { completeIndex, takeOver } from "../../src/actors/takeover.ts";
 import { loadCodec } from "../../src/bus/codec.ts";
+import { createMemoryBus } from "../../src/bus/memory/bus.ts";
+import { MemoryStore } from "../../src/bus/memory/store.ts";
 import { execute, send } from "../../src/machines/effects.ts";
 import { Cluster, codeOf, counterAt, Notebook, probeAt } from "./cluster.ts";
 import { doing } from "./probe.ts";
@@ -93,6 +96,53 @@ test.each([
     expect((await cluster.view(third, counterAt(key))).heard).toEqual(heard);
   }
   expect(second.host.node.faults.size + third.host.node.faults.size).toBe(0);
+});
+
+test("an older copy that a lagging server tells first is not what is listed", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const first = await cluster.start("first", { flushMs: 100 });
+  for (let i = 0; i < 3; i++) await cluster.ask(first, counterAt(`a${i}`), { type: "add" });
+  await cluster.clock.advance(1_000);
+  const old = await cluster.until(first.bus.records.get(0, names.actor(counterAt("a1"))));
+  await cluster.ask(first, counterAt("a1"), { type: "remind_me", name: "late", inMs: 5_000 });
+  await cluster.until(first.host.stop());
+  const state = new PartitionState(0, new Map());
+  const codec = await loadCodec();
+  const bus = createMemoryBus({ clock: cluster.clock, store: cluster.store, node: "second" });
+  const stale = async function* (...args: Parameters<typeof bus.records.scan>): ReturnType<typeof bus.records.scan> {
+    if (args[1][0] === "a" && old !== null) yield { name: names.actor(counterAt("a1")), ...old };
+    yield* bus.records.scan(...args);
+  };
+  const records = Object.create(bus.records, { scan: { value: stale } }) as typeof bus.records;
+  const loader = new Loader(state, records, codec);
+  const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const env = { bus: { ...bus, records }, codec, state, loader, boot: "second", logger, stopped: () => false };
+  await cluster.until(takeOver(env));
+  const found = new Map<string, number>();
+  const load = async () => {};
+  await cluster.until(completeIndex(env, load, (one) => found.set(one.address.key, one.reminders.length)));
+  expect(Object.fromEntries(found)).toEqual({ a0: 0, a1: 1, a2: 0 });
+});
+
+test("a store that has lost the records on which the floor rests is not served", async () => {
+  const cluster = new Cluster({ partitions: 1, streams: 1 });
+  const first = await cluster.start("first", { flushMs: 100 });
+  for (let i = 0; i < 5; i++) await cluster.ask(first, counterAt("a"), { type: "add" });
+  await cluster.clock.advance(1_000);
+  await cluster.ask(first, counterAt("a"), { type: "add" });
+  await cluster.until(first.host.stop());
+  const lost = new MemoryStore(cluster.layout, cluster.clock);
+  const kept = createMemoryBus({ clock: cluster.clock, store: cluster.store, node: "kept" });
+  let seq = 0;
+  for await (const { bytes } of kept.journal.read(0, 1, Number.MAX_SAFE_INTEGER)) {
+    const stored = lost.append(0, bytes, seq);
+    if (stored.kind === "stored") seq = stored.seq;
+  }
+  const second = new Cluster(cluster.layout);
+  Object.assign(second, { store: lost, clock: cluster.clock });
+  const node = await second.start("second");
+  await second.clock.advance(20_000);
+  expect([...node.host.node.faults.values()].map(String).join()).toMatch(/lost their end/);
 });
 
 test("work is lost exactly once when its process dies", async () => {

@@ -255,6 +255,17 @@ function recordsContract(get: () => Bus): void {
       expect((await records.put(2, name, text("3"), 0)).kind).toBe("stored");
     });
 
+    it("knows its highest sequence, also of what was written over or removed", async () => {
+      const { records } = get();
+      const before = await records.lastSeq(2);
+      const first = seqOf(await records.put(2, ["high"], text("a"), 0));
+      const second = seqOf(await records.put(2, ["high"], text("b"), first));
+      expect(second).toBeGreaterThan(before);
+      expect(await records.lastSeq(2)).toBe(second);
+      await records.remove(2, ["high"], second);
+      expect(await records.lastSeq(2)).toBe(second);
+    });
+
     it("scans by whole tokens of the prefix, in order of sequence", async () => {
       const { records } = get();
       const names = [

@@ -22,6 +22,42 @@ describe("nats: three replicas", () => {
     await Promise.all(servers.map((s) => s.stop()));
   });
 
+  it("reads records as they were acknowledged, also from a server that lags", { timeout: 120_000 }, async () => {
+    const name = (i: number) => ["lag", `${i}`];
+    const seqs: number[] = [];
+    const put = async (i: number, body: string): Promise<void> => {
+      for (;;) {
+        const outcome = await bus.records.put(0, name(i), text(body), seqs[i] ?? 0);
+        if (outcome.kind === "stored") {
+          seqs[i] = outcome.seq;
+          return;
+        }
+        if (outcome.kind === "refused") seqs[i] = outcome.lastSeq;
+        if (outcome.kind === "full") throw new Error(outcome.reason);
+        await bus.clock.sleep(20);
+      }
+    };
+    const count = 200;
+    for (let i = 0; i < count; i++) await put(i, "old");
+    for (const server of servers) {
+      const readers = await Promise.all(
+        servers.map((one) => connectNats({ servers: one.url, startTimeoutMs: 45_000, writeTimeoutMs: 1_000 })),
+      );
+      const body = `new ${server.port}`;
+      process.kill(server.pid, "SIGSTOP");
+      const thaw = setTimeout(() => process.kill(server.pid, "SIGCONT"), 20_000);
+      for (let i = 0; i < count; i++) await put(i, body);
+      clearTimeout(thaw);
+      process.kill(server.pid, "SIGCONT");
+      // At once: it has not heard yet of what was written meanwhile.
+      const found = await Promise.all(
+        readers.flatMap((reader) => Array.from({ length: count }, (_, i) => reader.records.get(0, name(i)))),
+      );
+      expect(new Set(found.map((one) => read(one?.bytes)))).toEqual(new Set([body]));
+      await Promise.all(readers.map((reader) => reader.close()));
+    }
+  });
+
   it("loses, doubles and reorders nothing while servers are killed and come back", { timeout: 120_000 }, async () => {
     expect(other.layout.replicas).toBe(3);
     const seen: string[] = [];

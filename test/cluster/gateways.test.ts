@@ -59,7 +59,12 @@ test("a run's stream goes on at another gateway, without gap or double, wherever
 });
 
 /** What a subscription to a run's events tells, from a cursor on; until so many have come, or the run has completed. */
-function subscribed(gateway: Process, run: string, since: string, max: number): Promise<{ no: number; cursor: string }[]> {
+function subscribed(
+  gateway: Process,
+  run: string,
+  since: string,
+  max: number,
+): Promise<{ no: number; cursor: string }[]> {
   return new Promise((resolve, reject) => {
     const told: { no: number; cursor: string }[] = [];
     const socket = new WebSocket(`${gateway.base.replace("http", "ws")}/v1/ws`);

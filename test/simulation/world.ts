@@ -56,7 +56,8 @@ class Chance implements Faults {
     const pick = <T>(list: readonly T[]): T => list[Math.floor(this.#random.float() * list.length)] as T;
     const write = ["append", "put", "create", "update"].includes(call.operation);
     if (write && this.disk === "slow") return { kind: "delay", ms: pick([100, 300, 900]) };
-    if (write && this.disk === "full" && call.port !== "registry" && this.#random.float() < 0.8) return { kind: "full" };
+    if (write && this.disk === "full" && call.port !== "registry" && this.#random.float() < 0.8)
+      return { kind: "full" };
     if (this.#random.float() > this.#rate) return undefined;
     this.faults++;
     if (call.port === "wire") return pick<Fault>([{ kind: "delay", ms: 40 }, { kind: "drop" }, { kind: "duplicate" }]);

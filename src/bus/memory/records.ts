@@ -18,6 +18,10 @@ export class MemoryRecords implements Records {
     });
   }
 
+  async lastSeq(partition: number): Promise<number> {
+    return this.link.read(call("lastSeq", partition, []), () => this.store.lastRecordSeq(partition));
+  }
+
   async put(partition: number, name: RecordName, bytes: Uint8Array, expectedSeq: number): Promise<RecordWrite> {
     requireFits(bytes, this.payloadBytesMax);
     const sent = bytes.slice();

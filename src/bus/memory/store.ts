@@ -114,6 +114,11 @@ export class MemoryStore {
     return records;
   }
 
+  lastRecordSeq(partition: number): number {
+    this.check(partition);
+    return this.recordSeqs[partition % this.layout.streams] ?? 0;
+  }
+
   putRecord(partition: number, name: readonly string[], bytes: Uint8Array, expectedSeq: number): Stored | Refused {
     const records = this.recordsOf(partition);
     const key = name.join("\0");

@@ -84,7 +84,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsBus> {
       clock,
       random: new NatsRandom(clock),
       journal: new NatsJournal(api, logger, layout.partitions, layout.streams, writeTimeoutMs),
-      records: new NatsRecords(api, logger, layout.streams, writeTimeoutMs, readTimeoutMs),
+      records: new NatsRecords(api, logger, layout.streams, layout.replicas, writeTimeoutMs, readTimeoutMs),
       registry,
       blobs: new NatsBlobs(api, logger, objects),
       wire: new NatsWire(requests, logger),

@@ -1,6 +1,7 @@
 /**
  * Port Records over JetStream: `state.<stream>.<partition>.<name…>` in `TROUPE_STATE_<stream>`,
- * one message per subject. Reads are direct (any replica): they may be old, which `seq` shows.
+ * one message per subject. With one copy, single reads are direct; with several, only the leader's answer counts:
+ * another copy may lag behind what was acknowledged.
  */
 import type { RecordEntry, RecordName, Records, RecordWrite } from "../records.ts";
 import type { JetStreamApi } from "./api.ts";
@@ -14,6 +15,7 @@ export class NatsRecords implements Records {
     private readonly api: JetStreamApi,
     private readonly logger: BusLogger,
     private readonly streams: number,
+    private readonly replicas: number,
     private readonly writeTimeoutMs: number,
     private readonly readTimeoutMs: number,
   ) {}
@@ -24,6 +26,10 @@ export class NatsRecords implements Records {
 
   async get(partition: number, name: RecordName): Promise<RecordEntry | null> {
     const stream = partition % this.streams;
+    if (this.replicas > 1) {
+      const m = await this.api.message(stateStream(stream), { last_by_subj: stateSubject(stream, partition, name) });
+      return m && { bytes: m.bytes, seq: m.seq };
+    }
     const subject = `$JS.API.DIRECT.GET.${stateStream(stream)}.${stateSubject(stream, partition, name)}`;
     const found = await this.api.repeat(subject, "", this.readTimeoutMs, (reply): RecordEntry | "none" | undefined => {
       if (reply.kind !== "reply") return undefined;
@@ -33,6 +39,11 @@ export class NatsRecords implements Records {
       return seq > 0 ? { bytes: data, seq } : undefined;
     });
     return found === "none" ? null : found;
+  }
+
+  async lastSeq(partition: number): Promise<number> {
+    const { state } = await this.api.must(`STREAM.INFO.${stateStream(partition % this.streams)}`, undefined);
+    return (state as { last_seq: number }).last_seq;
   }
 
   put(partition: number, name: RecordName, bytes: Uint8Array, expectedSeq: number): Promise<RecordWrite> {

@@ -36,15 +36,17 @@ export class NatsRegistry implements Registry {
       const last = await Promise.all(subjects.map((s) => this.api.message(REGISTRY_STREAM, { last_by_subj: s })));
       return Math.max(...last.map((m) => m?.seq ?? 0));
     };
-    const entries: RegistryEntry[] = [];
+    // By key: a copy that lags may tell what was written over or deleted, before what is there now.
+    const entries = new Map<string, RegistryEntry>();
     const range = readRange(this.api, this.logger, { stream: REGISTRY_STREAM, subjects, fromSeq: 1, end });
     for await (const batch of range) {
       for (const { msg, seq } of batch) {
-        if (msg.headers?.has(OPERATION) || msg.headers?.has("Nats-Marker-Reason")) continue;
-        entries.push({ key: msg.subject.slice(root), value: msg.data, revision: seq });
+        const key = msg.subject.slice(root);
+        if (msg.headers?.has(OPERATION) || msg.headers?.has("Nats-Marker-Reason")) entries.delete(key);
+        else entries.set(key, { key, value: msg.data, revision: seq });
       }
     }
-    return entries.sort((a, b) => (a.key < b.key ? -1 : 1));
+    return [...entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
   async create(key: string, value: Uint8Array): Promise<RegistryWrite> {

@@ -168,7 +168,7 @@ export class JournalFeed implements Feed {
   async #catchUp(listener: Listener, from: FeedPosition, join: () => void): Promise<void> {
     const { signal } = listener;
     const positions = [...from.streams];
-    if (!this.#holds(positions)) await requireWindow(this.#bus.journal, this.#codec, from);
+    if (!this.#holds(positions)) await requireWindow(this.#bus, this.#codec, from);
     const rest = { stream: from.stream, skip: from.skip };
     if (rest.skip > 0) await this.#reachRest(rest, positions, signal);
     while (!signal.aborted) {
@@ -220,7 +220,7 @@ export class JournalFeed implements Feed {
     for await (const message of readStretch(journal, stream, from, target, signal)) {
       if (message.seq > (positions[stream] ?? 0) + 1) {
         // Sequences have no gaps but trimmed ones: the window may have passed this reader.
-        await requireWindow(journal, this.#codec, { streams: positions, stream: 0, skip: 0 });
+        await requireWindow(this.#bus, this.#codec, { streams: positions, stream: 0, skip: 0 });
       }
       if (signal.aborted) return;
       this.#give(listener, stream, this.#announced(stream, message), positions, rest);

@@ -3,7 +3,7 @@
  * to it. Each is loaded once at a time; a record that is ahead of the journal, damaged or newer is refused loudly.
  */
 import type { Codec } from "../bus/codec.ts";
-import type { RecordEntry, Records } from "../bus/records.ts";
+import type { RecordEntry, RecordName, Records } from "../bus/records.ts";
 import { type Address, formatAddress, rootOf } from "../machines/address.ts";
 import type { Snapshot } from "../machines/definition.ts";
 import type { Json, JsonObject } from "../machines/effects.ts";
@@ -52,6 +52,11 @@ export class Loader {
     this.#state = state;
     this.#records = records;
     this.#codec = codec;
+  }
+
+  /** Not older than what the floor rests on, nor than what this owner has written. */
+  #get(name: RecordName): Promise<RecordEntry | null> {
+    return this.#records.get(this.#state.partition, name, this.#state.recordsSeq);
   }
 
   /** Sequence of the oldest change that the tail holds and memory does not yet; 0: none. The floor must not pass it. */
@@ -116,7 +121,7 @@ export class Loader {
     entry.usedAt = this.#state.number;
     const tail = this.tails.get(name);
     const bornInTail = tail !== undefined && tail.changes[0]?.since === 0;
-    const stored = bornInTail ? null : await this.#records.get(this.#state.partition, names.actor(address));
+    const stored = bornInTail ? null : await this.#get(names.actor(address));
     let version = stored === null ? undefined : await this.#take(entry, name, stored);
     for (const change of tail?.changes ?? []) {
       if (change.step <= entry.step) continue;
@@ -141,7 +146,7 @@ export class Loader {
     } catch (error) {
       if (!(error instanceof StoreFault)) throw error;
       // A former owner that was frozen may have written a newer record meanwhile, and removed this one's parts.
-      const now = await this.#records.get(this.#state.partition, names.actor(entry.address));
+      const now = await this.#get(names.actor(entry.address));
       if (now === null || now.seq === stored.seq) throw error;
       return this.#take(entry, name, now);
     }
@@ -168,7 +173,7 @@ export class Loader {
   async #join(address: Address, record: ActorRecord): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     for (let i = 0; i < record.chunks; i++) {
-      const part = await this.#records.get(this.#state.partition, names.chunk(address, record.step, i));
+      const part = await this.#get(names.chunk(address, record.step, i));
       if (part === null) throw new StoreFault(`${formatAddress(address)}: part ${i} of its snapshot is missing.`);
       parts.push(decodeChunk(this.#codec, part.bytes));
     }
@@ -205,8 +210,7 @@ export class Loader {
     }
     const tail = this.eventTails.get(root);
     const bornInTail = tail !== undefined && tail.changes[0]?.no === 1;
-    const stored =
-      this.#state.complete || bornInTail ? null : await this.#records.get(this.#state.partition, names.history(root));
+    const stored = this.#state.complete || bornInTail ? null : await this.#get(names.history(root));
     if (this.historyResident(root)) return this.#state.history(root);
     const history = this.#state.history(root);
     if (stored !== null) {
@@ -231,7 +235,7 @@ export class Loader {
   /** Brings back the events of the last, unfinished page after they were dropped from memory. */
   async recall(history: History): Promise<void> {
     while (!history.whole) {
-      const stored = await this.#records.get(this.#state.partition, names.history(history.root));
+      const stored = await this.#get(names.history(history.root));
       if (stored === null) throw new StoreFault(`The history of ${history.root} is missing.`);
       // Meanwhile a flush may have moved events into pages, and memory may hold more or less than before.
       const record = decodeHistory(this.#codec, stored.bytes);
@@ -244,7 +248,7 @@ export class Loader {
 
   /** One full page of a root's events. */
   async page(root: string, page: number): Promise<StoredEvent[]> {
-    const stored = await this.#records.get(this.#state.partition, names.page(root, page));
+    const stored = await this.#get(names.page(root, page));
     if (stored === null) throw new StoreFault(`Page ${page} of the history of ${root} is missing.`);
     return decodePage(this.#codec, stored.bytes).map((e) => unpackEvent(root, e));
   }

@@ -184,7 +184,7 @@ async function requireRecords({ bus, state, stopped }: TakeoverEnvironment): Pro
 
 async function restore(env: TakeoverEnvironment, tail: readonly DecodedGroup[]): Promise<void> {
   const { state, loader } = env;
-  const stored = await env.bus.records.get(state.partition, names.partition);
+  const stored = await env.bus.records.get(state.partition, names.partition, state.recordsSeq);
   let from = 0;
   if (stored !== null) {
     const record = decodePartition(env.codec, stored.bytes);
@@ -253,14 +253,14 @@ export async function completeIndex(
     await loader.loadHistory(root);
   });
   const scanned = new Set<string>();
-  for await (const one of bus.records.scan(state.partition, names.actors)) {
+  for await (const one of bus.records.scan(state.partition, names.actors, state.recordsSeq)) {
     if (env.stopped()) return;
     const address: Address = { type: one.name[1] ?? "", key: one.name[2] ?? "" };
     const name = formatAddress(address);
     let found: RecordEntry = one;
     if (scanned.has(name)) {
       // What came before was an older copy. Memory may have had the actor since: the record itself is asked for.
-      const now = await bus.records.get(state.partition, names.actor(address));
+      const now = await bus.records.get(state.partition, names.actor(address), state.recordsSeq);
       if (now === null || state.entries.has(name)) continue;
       found = now;
     } else if (state.entries.has(name) || state.listing.has(name)) {
@@ -277,7 +277,7 @@ export async function completeIndex(
       hasWork: record.work.length > 0,
     });
   }
-  for await (const found of bus.records.scan(state.partition, names.histories)) {
+  for await (const found of bus.records.scan(state.partition, names.histories, state.recordsSeq)) {
     if (env.stopped()) return;
     const root = found.name[1] ?? "";
     if (loader.historyResident(root)) continue;

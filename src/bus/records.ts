@@ -20,8 +20,11 @@ export type RecordName = readonly string[];
 
 export interface Records {
   readonly payloadBytesMax: number;
-  /** As the last write that was acknowledged to anybody left it. */
-  get(partition: number, name: RecordName): Promise<RecordEntry | null>;
+  /**
+   * As it was when the partition's stream had this sequence, or later. Without one: as whoever answers for the stream
+   * knows it, which may be an older state for a moment, while a server that was away does not know yet that another leads.
+   */
+  get(partition: number, name: RecordName, atLeast?: number): Promise<RecordEntry | null>;
   /** Highest sequence that a record of the partition's stream has, or had. */
   lastSeq(partition: number): Promise<number>;
   /** `expectedSeq` 0: the record must not exist. */
@@ -31,6 +34,7 @@ export interface Records {
   /**
    * Every record of the partition whose name begins with the prefix, in order of their sequence, as of the call. What
    * was written over before the call may come as well, ahead of what is there now: a copy that lags has it still.
+   * `atLeast` as for `get`.
    */
-  scan(partition: number, prefix: RecordName): AsyncIterable<{ name: RecordName } & RecordEntry>;
+  scan(partition: number, prefix: RecordName, atLeast?: number): AsyncIterable<{ name: RecordName } & RecordEntry>;
 }

@@ -224,7 +224,8 @@ test("a cursor comes back as it was; anything else is invalid_input", () => {
     skip: fc.nat(10_000),
   });
   fc.assert(
-    fc.property(positions, (p) => {
+    fc.property(positions, ({ stream, ...rest }) => {
+      const p = { ...rest, stream: stream % rest.streams.length };
       expect(decodeCursor(encodeCursor(p), p.streams.length)).toEqual(p);
       const other = p.streams.length + 1;
       expect(() => decodeCursor(encodeCursor(p), other)).toThrow(expect.objectContaining({ code: "invalid_input" }));

@@ -51,9 +51,18 @@ describe("nats: three replicas", () => {
       process.kill(server.pid, "SIGCONT");
       // At once: it has not heard yet of what was written meanwhile.
       const found = await Promise.all(
-        readers.flatMap((reader) => Array.from({ length: count }, (_, i) => reader.records.get(0, name(i)))),
+        readers.flatMap((reader) =>
+          Array.from({ length: count }, (_, i) => reader.records.get(0, name(i), Math.max(...seqs))),
+        ),
       );
       expect(new Set(found.map((one) => read(one?.bytes)))).toEqual(new Set([body]));
+      for (const reader of readers) {
+        expect(await reader.records.get(0, ["lag", "nobody"], Math.max(...seqs))).toBe(null);
+        const scanned = new Map<string, string>();
+        for await (const one of reader.records.scan(0, ["lag"], Math.max(...seqs)))
+          scanned.set(one.name.join("/"), read(one.bytes));
+        expect([scanned.size, new Set(scanned.values())]).toEqual([count, new Set([body])]);
+      }
       await Promise.all(readers.map((reader) => reader.close()));
     }
   });

@@ -1,14 +1,24 @@
 /**
  * Port Records over JetStream: `state.<stream>.<partition>.<name…>` in `TROUPE_STATE_<stream>`,
- * one message per subject. With one copy, single reads are direct; with several, only the leader's answer counts:
- * another copy may lag behind what was acknowledged.
+ * one message per subject. With one copy, single reads are direct. With several, each may lag, also a leader that was
+ * away and does not know yet that another leads: an answer counts when it says that it has come far enough.
  */
+
+import { BusError } from "../bus.ts";
 import type { RecordEntry, RecordName, Records, RecordWrite } from "../records.ts";
-import type { JetStreamApi } from "./api.ts";
+import type { JetStreamApi, StoredMessage } from "./api.ts";
 import { recordName, stateStream, stateSubject } from "./names.ts";
 import type { BusLogger } from "./options.ts";
 import { readRange } from "./range.ts";
 import { payloadBytesMax, storeMessage } from "./store.ts";
+
+/** So often a copy is asked before the leader is. */
+const directTries = 20;
+/** Between two looks at a copy, or a leader, that is behind. */
+const staleMs = 10;
+const copyMsMax = 500;
+/** Between two looks for the end of a scan. */
+const againMs = 300;
 
 export class NatsRecords implements Records {
   constructor(
@@ -24,12 +34,9 @@ export class NatsRecords implements Records {
     return payloadBytesMax(this.api.requests);
   }
 
-  async get(partition: number, name: RecordName): Promise<RecordEntry | null> {
+  async get(partition: number, name: RecordName, atLeast = 0): Promise<RecordEntry | null> {
     const stream = partition % this.streams;
-    if (this.replicas > 1) {
-      const m = await this.api.message(stateStream(stream), { last_by_subj: stateSubject(stream, partition, name) });
-      return m && { bytes: m.bytes, seq: m.seq };
-    }
+    if (this.replicas > 1) return this.fresh(stateStream(stream), stateSubject(stream, partition, name), atLeast);
     const subject = `$JS.API.DIRECT.GET.${stateStream(stream)}.${stateSubject(stream, partition, name)}`;
     const found = await this.api.repeat(subject, "", this.readTimeoutMs, (reply): RecordEntry | "none" | undefined => {
       if (reply.kind !== "reply") return undefined;
@@ -41,9 +48,58 @@ export class NatsRecords implements Records {
     return found === "none" ? null : found;
   }
 
+  /** From any copy that has come as far as `atLeast`; what a copy lacks is asked of the leader. */
+  private async fresh(stream: string, subject: string, atLeast: number): Promise<RecordEntry | null> {
+    const { clock } = this.api;
+    const deadline = clock.monotonic() + this.readTimeoutMs;
+    for (let tries = 0; ; tries++) {
+      const found = atLeast > 0 && tries < directTries ? await this.copy(stream, subject) : undefined;
+      if (found !== undefined && found.upTo >= atLeast) return found;
+      if (atLeast === 0 || found === undefined) {
+        const [{ last_seq: seq }, m] = [await this.info(stream), await this.leader(stream, subject)];
+        if (seq >= atLeast) return m && { bytes: m.bytes, seq: m.seq };
+      }
+      if (clock.monotonic() > deadline)
+        throw new BusError("unreachable", `${stream} does not come to ${atLeast}, which it had acknowledged.`);
+      await clock.sleep(staleMs);
+    }
+  }
+
+  /** The record as one copy has it, and up to where that copy has come; undefined: it has none, or does not say. */
+  private async copy(stream: string, subject: string): Promise<(RecordEntry & { upTo: number }) | undefined> {
+    const { requests } = this.api;
+    if (!requests.connected) return undefined;
+    let entry: RecordEntry | undefined;
+    try {
+      const options = { strategy: "sentinel" as const, maxWait: copyMsMax };
+      const query = JSON.stringify({ multi_last: [subject], batch: 1 });
+      for await (const { headers, data } of await requests.nc.requestMany(
+        `$JS.API.DIRECT.GET.${stream}`,
+        query,
+        options,
+      )) {
+        const upTo = Number(headers?.get("Nats-UpTo-Sequence") ?? 0);
+        if (headers?.code === 204) return entry && { ...entry, upTo };
+        const seq = Number(headers?.get("Nats-Sequence") ?? 0);
+        if (seq > 0) entry = { bytes: data, seq };
+      }
+    } catch {
+      // The leader is asked instead.
+    }
+    return undefined;
+  }
+
+  private leader(stream: string, subject: string): Promise<StoredMessage | null> {
+    return this.api.message(stream, { last_by_subj: subject });
+  }
+
+  private async info(stream: string): Promise<{ last_seq: number }> {
+    const { state } = await this.api.must(`STREAM.INFO.${stream}`, undefined);
+    return state as { last_seq: number };
+  }
+
   async lastSeq(partition: number): Promise<number> {
-    const { state } = await this.api.must(`STREAM.INFO.${stateStream(partition % this.streams)}`, undefined);
-    return (state as { last_seq: number }).last_seq;
+    return (await this.info(stateStream(partition % this.streams))).last_seq;
   }
 
   put(partition: number, name: RecordName, bytes: Uint8Array, expectedSeq: number): Promise<RecordWrite> {
@@ -57,19 +113,43 @@ export class NatsRecords implements Records {
     await this.api.must(`STREAM.PURGE.${stateStream(stream)}`, { filter, seq: upToSeq + 1 });
   }
 
-  async *scan(partition: number, prefix: RecordName): AsyncGenerator<{ name: RecordName } & RecordEntry, void, void> {
+  async *scan(
+    partition: number,
+    prefix: RecordName,
+    atLeast = 0,
+  ): AsyncGenerator<{ name: RecordName } & RecordEntry, void, void> {
     const k = partition % this.streams;
     const stream = stateStream(k);
     const root = `state.${k}.${partition}.`;
     const at = stateSubject(k, partition, prefix);
     // A name that is the prefix itself counts too.
     const subjects = prefix.length === 0 ? [`${at}.>`] : [at, `${at}.>`];
+    const last = async () => Math.max(...(await Promise.all(subjects.map((s) => this.leader(stream, s)))).map(seqOf));
     const end = async () => {
-      const last = await Promise.all(subjects.map((s) => this.api.message(stream, { last_by_subj: s })));
-      return Math.max(...last.map((m) => m?.seq ?? 0));
+      const first = await last();
+      if (this.replicas === 1) return first;
+      // Who led before it was away may answer for a moment as it was then: it is asked again.
+      await this.api.clock.sleep(againMs);
+      await this.reached(stream, `${root}>`, atLeast);
+      return Math.max(first, await last());
     };
     for await (const batch of readRange(this.api, this.logger, { stream, subjects, fromSeq: 1, end })) {
       for (const { msg, seq } of batch) yield { name: recordName(msg.subject, root), bytes: msg.data, seq };
     }
   }
+
+  /** Until the leader's answer shows that it knows the partition's records up to there. */
+  private async reached(stream: string, subjects: string, atLeast: number): Promise<void> {
+    const { clock } = this.api;
+    const deadline = clock.monotonic() + this.readTimeoutMs;
+    while (seqOf(await this.leader(stream, subjects)) < atLeast) {
+      if (clock.monotonic() > deadline)
+        throw new BusError("unreachable", `${stream} does not come to ${atLeast}, which it had acknowledged.`);
+      await clock.sleep(staleMs);
+    }
+  }
+}
+
+function seqOf(message: StoredMessage | null): number {
+  return message?.seq ?? 0;
 }

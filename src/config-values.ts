@@ -144,6 +144,14 @@ export const perMinute = z.string().transform((text, ctx): number | null => {
   return z.NEVER;
 });
 
+/** An amount of money, from 0. */
+export const usd = z.string().transform((text, ctx): number => {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && value >= 0 && value <= 1e6) return value;
+  ctx.addIssue({ code: "custom", message: `must be an amount such as 2.50, not "${text}"` });
+  return z.NEVER;
+});
+
 /** The address without the user and password that it may hold, for messages. */
 export function withoutSecret(url: string): string {
   return url.replace(/\/\/[^/@]*@/, "//…@");

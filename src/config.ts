@@ -18,6 +18,7 @@ import {
   scopes,
   splitList,
   sync,
+  usd,
   whole,
 } from "./config-values.ts";
 
@@ -146,6 +147,17 @@ export const settings = {
   modelName: optional("--model-name <name>", "MODEL_NAME", "name", text, "The model asked for. Needed with MODEL_BASE_URL."),
   modelTimeoutMs: setting("--model-timeout <duration>", "MODEL_TIMEOUT_MS", "60000", "ms", duration(100, 3600e3),
     "How long one answer of the model may take."),
+  modelPromptUsd: optional("--model-prompt-usd <usd>", "MODEL_PROMPT_USD_PER_MILLION", "USD", usd,
+    "What a million tokens sent to the model cost, for the cost of runs and sessions."),
+  modelCompletionUsd: optional("--model-completion-usd <usd>", "MODEL_COMPLETION_USD_PER_MILLION", "USD", usd,
+    "What a million tokens of its answers cost."),
+  toolsFile: optional("--tools <path>", "TROUPE_TOOLS", "path", text,
+    "JSON file with tools for the model agent: HTTP endpoints and MCP servers."),
+
+  agUiDisconnect: setting("--ag-ui-disconnect <cancel|detach>", "TROUPE_AGUI_DISCONNECT", "cancel", "word", z.enum(["cancel", "detach"], "must be cancel or detach"),
+    "What becomes of an AG-UI run whose client goes before its end: cancelled, or it goes on and can be joined again."),
+  agUiConcurrency: setting("--ag-ui-concurrency <serial|refuse>", "TROUPE_AGUI_CONCURRENCY", "serial", "word", z.enum(["serial", "refuse"], "must be serial or refuse"),
+    "What a second run of one thread at once meets: it waits for the first, or is refused. A session's own option wins."),
 
   callbackAllow: setting("--callback-allow <list>", "TROUPE_CALLBACK_ALLOW", "", "list", hosts,
     "Host names, addresses and networks (`10.0.0.0/8`) that callbacks and health checks may reach although they are private or local. Public ones always may."),

@@ -3,10 +3,7 @@
  * them down in the other. The only file that sees every house.
  */
 import { hostname } from "node:os";
-import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import pino from "pino";
-import type { ToolDefinition } from "./actors/agent.ts";
 import { Grants } from "./actors/dispatch/grants.ts";
 import { AgentExecutor } from "./actors/executors/agent.ts";
 import { CallbackExecutor } from "./actors/executors/callback.ts";
@@ -15,7 +12,7 @@ import { type Host, startHost } from "./actors/host.ts";
 import { Hosting } from "./actors/hosting.ts";
 import { newOutside } from "./actors/outside.ts";
 import type { TroupeRuntime } from "./actors/runtime.ts";
-import { type AnyAgent, builtInAgents, builtInWorkflows } from "./builtin/index.ts";
+import { builtInWorkflows } from "./builtin/index.ts";
 import { BusError } from "./bus/bus.ts";
 import { connectNats, type NatsBus } from "./bus/nats/bus.ts";
 import { ensureServer } from "./bus/server/ensure.ts";
@@ -28,6 +25,7 @@ import type { ActorDefinition } from "./machines/definition.ts";
 import { TroupeError } from "./machines/errors.ts";
 import { definitions } from "./machines/index.ts";
 import { describeIssues, parseWorkflow } from "./machines/workflow/check.ts";
+import { agentsOf } from "./start-agents.ts";
 import { authOf } from "./start-auth.ts";
 import { grpcOf } from "./start-grpc.ts";
 import { natsOptions } from "./start-nats.ts";
@@ -64,7 +62,7 @@ export async function start(
   const started: Started = [];
   const stopped = untilSignal(log);
   try {
-    await bringUp({ config, log, version, additions }, started);
+    await bringUp({ config, env, log, version, additions }, started);
     await stopped;
     return 0;
   } catch (error) {
@@ -90,6 +88,8 @@ function createLog(config: Config): Log {
 
 interface Composition {
   readonly config: Config;
+  /** For `${NAME}` in the file of tools. */
+  readonly env: Environment;
   readonly log: Log;
   readonly version: string;
   readonly additions: Additions;
@@ -162,8 +162,8 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
     started.push({ what: "node", stop: () => host.stop() });
     return host;
   }
-  const loaded = await loadAgents(config.agents);
-  const agents = [...builtInAgents({ ...modelOf(config, bus), tools: loaded.tools }), ...loaded.agents];
+  const { agents, close } = await agentsOf(composition, bus);
+  started.push({ what: "tools", stop: close });
   let executor: AgentExecutor | undefined;
   const host = await startHost({
     ...common,
@@ -210,18 +210,6 @@ function nameOf(config: Config, bus: NatsBus): string {
   return `${hostname().replace(/[^A-Za-z0-9-]/g, "-")}-${last}`;
 }
 
-function modelOf(config: Config, bus: NatsBus): Parameters<typeof builtInAgents>[0] {
-  const { modelBaseUrl, modelName, modelApiKey, modelTimeoutMs } = config;
-  if (modelBaseUrl === undefined || modelName === undefined) return {};
-  const settings = {
-    baseUrl: modelBaseUrl,
-    model: modelName,
-    ...(modelApiKey === undefined ? {} : { apiKey: modelApiKey }),
-    totalTimeoutMs: modelTimeoutMs,
-  };
-  return { model: { settings, timers: bus.clock } };
-}
-
 /** Tried again while another node's partitions have no owner: this one may be starting because that one died. */
 async function registerWorkflows(runtime: TroupeRuntime, bus: NatsBus, log: Log): Promise<void> {
   for (const builtIn of builtInWorkflows) {
@@ -250,43 +238,6 @@ async function registerWorkflows(runtime: TroupeRuntime, bus: NatsBus, log: Log)
   }
 }
 
-/** Everything that a file exports and that looks like an agent or a tool. */
-async function loadAgents(files: readonly string[]) {
-  const agents: AnyAgent[] = [];
-  const tools: ToolDefinition<never>[] = [];
-  for (const file of files) {
-    let module: Record<string, unknown>;
-    try {
-      module = (await import(pathToFileURL(resolve(file)).href)) as Record<string, unknown>;
-    } catch (cause) {
-      throw new TroupeError(
-        "invalid_input",
-        `${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
-      );
-    }
-    const values = [...new Set(Object.values(module).flat())];
-    const found = { agents: values.filter(isAgent), tools: values.filter(isTool) };
-    if (found.agents.length + found.tools.length === 0) {
-      throw new TroupeError("invalid_input", `${file} exports no agent; export what defineAgent() gives.`);
-    }
-    agents.push(...found.agents);
-    tools.push(...found.tools);
-  }
-  return { agents, tools };
-}
-
-function isTool(value: unknown): value is ToolDefinition<never> {
-  if (typeof value !== "object" || value === null) return false;
-  const { name, parameters, run } = value as { name?: unknown; parameters?: unknown; run?: unknown };
-  return typeof name === "string" && typeof parameters === "object" && typeof run === "function";
-}
-
-function isAgent(value: unknown): value is AnyAgent {
-  if (typeof value !== "object" || value === null) return false;
-  const { type, run } = value as { type?: unknown; run?: unknown };
-  return typeof type === "string" && typeof run === "function";
-}
-
 async function startGateway(composition: Composition, bus: NatsBus, host: Host): Promise<Gateway> {
   const { config, log, version, additions } = composition;
   const gateway = createGateway({
@@ -304,6 +255,7 @@ async function startGateway(composition: Composition, bus: NatsBus, host: Host):
       auth: authOf(config),
       grpc: grpcOf(config),
       ...(config.publicUrl === undefined ? {} : { publicUrl: config.publicUrl }),
+      agUi: { onDisconnect: config.agUiDisconnect, concurrency: config.agUiConcurrency },
       limits: {
         bodyBytesMax: config.bodyBytesMax,
         wsClientsMax: config.wsClientsMax,

@@ -71,6 +71,7 @@ const houses: Readonly<Record<string, House>> = {
   start: { may: anything },
   tools: { may: anything },
   "start-nats": { may: anything },
+  "start-agents": { may: anything },
   "start-auth": { may: anything },
   "start-grpc": { may: anything },
 };

@@ -73,6 +73,10 @@ export interface ToolContext {
   readonly toolCallId: string;
   /** The conversation (thread) that the call belongs to. */
   readonly sessionId: string;
+  /** What the conversation's front end and agents share; null outside of a conversation. */
+  readonly state: Json;
+  /** Changes it; the front end hears of it when the tool returns. */
+  setState(state: Json): void;
   log(message: string, fields?: Record<string, unknown>): void;
 }
 

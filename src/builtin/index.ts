@@ -9,13 +9,14 @@ import { documentBrief } from "./brief/workflow.ts";
 import { echoChat } from "./chat/echo-chat.ts";
 import { modelChat } from "./chat/model-chat.ts";
 import { toolAgent } from "./chat/tool-agent.ts";
+import { type LoadedTools, loadTools } from "./chat/tools/load.ts";
 import { Toolbox } from "./chat/tools/toolbox.ts";
 import { echo, echoAgent } from "./echo.ts";
 import { modelSectionAnalyst } from "./model/analyst.ts";
 import { createModelClient, type ModelSettings, type ModelTimers } from "./model/client.ts";
 import { modelPromptAgent, toolPromptAgent } from "./prompt/agent.ts";
 
-export { createModelClient, type ModelSettings, type ModelTimers, modelSectionAnalyst };
+export { createModelClient, type LoadedTools, loadTools, type ModelSettings, type ModelTimers, modelSectionAnalyst };
 
 /** Any agent, whatever its input and output are. */
 export type AnyAgent = AgentDefinition<unknown, unknown>;

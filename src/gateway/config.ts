@@ -66,6 +66,8 @@ export const gatewayLimits: GatewayLimits = {
 export interface AgUiSettings {
   /** What becomes of a run whose client goes before its end. */
   readonly onDisconnect: "cancel" | "detach";
+  /** What a second run of a thread at once meets, unless the session says. Default `serial`. */
+  readonly concurrency?: "serial" | "refuse";
 }
 
 export interface GatewayConfig {

@@ -1,5 +1,6 @@
 /** The real AG-UI client against the real runtime and gateway: text over SSE and protobuf, steps, interrupt and resume. */
 import { HttpAgent } from "@ag-ui/client";
+import { AgentCapabilitiesSchema } from "@ag-ui/core/schemas";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { systemClock } from "../../src/bus/system-clock.ts";
 import { createGateway, type Gateway } from "../../src/gateway/index.ts";
@@ -116,6 +117,38 @@ test("who accepts anything is given server-sent events", async () => {
   expect(answer.headers.get("content-type")).toBe("text/event-stream");
   const events = (await answer.text()).trim().split("\n\n");
   expect(events.map((event) => JSON.parse(event.slice("data: ".length)).type)).toContain("RUN_FINISHED");
+});
+
+test("ids are echoed as they were given, whatever they are", { timeout: 30_000 }, async () => {
+  const threadId = "Gespräch №1 / α\u{1f41d} …";
+  const runId = "Lauf 7; drop table 'runs'";
+  for (const accept of ["text/event-stream", "application/vnd.ag-ui.event+proto"]) {
+    const agent = new HttpAgent({ url: `${base}/ag-ui/agents/echo`, threadId, headers: { Accept: accept } });
+    agent.addMessage({ id: "ü", role: "user", content: "hello" });
+    const ends: object[] = [];
+    await agent.runAgent(
+      { runId: runId + accept },
+      { onEvent: ({ event }) => void (event.type.startsWith("RUN_") && ends.push(event)) },
+    );
+    expect(ends).toMatchObject([
+      { type: "RUN_STARTED", threadId, runId: runId + accept },
+      { type: "RUN_FINISHED", threadId, runId: runId + accept },
+    ]);
+  }
+  const session = await (await fetch(`${base}/v1/sessions/${encodeURIComponent(threadId)}`)).json();
+  expect(session).toMatchObject({ session_id: threadId, status: "open" });
+});
+
+test("capabilities are told at / beside what this is, and of each agent", async () => {
+  const read = async (path: string) => (await fetch(base + path)).json() as Promise<Record<string, never>>;
+  const front = await read("/");
+  expect(front).toMatchObject({ message: "Troupe", docs: "/docs", health: "/api/v1/health", version: "test" });
+  expect(AgentCapabilitiesSchema.parse(front)).toMatchObject({ transport: { streaming: true, httpBinary: true } });
+  const chat = AgentCapabilitiesSchema.parse(await read("/ag-ui/agents/echo"));
+  expect(chat).toMatchObject({ identity: { name: "echo" }, tools: { supported: true, clientProvided: true } });
+  const workflow = AgentCapabilitiesSchema.parse(await read("/ag-ui/agents/document-brief"));
+  expect(workflow).toMatchObject({ tools: { supported: false }, humanInTheLoop: { interrupts: true } });
+  expect((await fetch(`${base}/ag-ui/agents/nobody-here`)).status).toBe(404);
 });
 
 test("an unknown agent is 404, a bad input 400, before any stream", async () => {

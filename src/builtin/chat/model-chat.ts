@@ -4,6 +4,7 @@
  * attempt goes on behind it. The model's protocol is ../model's.
  */
 import { type AgentContext, defineAgent, TaskError } from "../../actors/agent.ts";
+import type { Json } from "../../machines/effects.ts";
 import { askModel } from "../model/ask.ts";
 import type { ModelAnswer, ModelClient } from "../model/client.ts";
 import { Progress, Stream } from "./progress.ts";
@@ -20,7 +21,7 @@ import type { Toolbox } from "./tools/toolbox.ts";
 
 /** Answers of the model in one run; a loop of tool calls ends here. */
 export const roundsMax = 32;
-const eventTextMax = 6_000;
+const errorCharsMax = 1_000;
 
 export function modelChat(client: ModelClient, toolbox: Toolbox) {
   return defineAgent({
@@ -100,24 +101,33 @@ class Conversation {
   async #callTool(call: FunctionCall): Promise<void> {
     const { name, arguments: text } = call.function;
     const ctx = this.#ctx;
-    try {
-      const content = await this.#toolbox.call(name, text, {
-        signal: ctx.signal,
-        idempotencyKey: `${ctx.idempotencyKey}~${call.id}`,
-        toolCallId: call.id,
-        sessionId: this.#input.threadId,
-        log: (line, fields) => ctx.log(line, fields),
-      });
-      await this.#giveResult(call, content);
-    } catch (error) {
-      ctx.signal.throwIfAborted();
-      await this.#giveResult(call, "", error instanceof Error ? error.message : String(error));
-    }
+    let state = this.#progress.state;
+    const context = {
+      signal: ctx.signal,
+      idempotencyKey: `${ctx.idempotencyKey}~${call.id}`,
+      toolCallId: call.id,
+      sessionId: this.#input.threadId,
+      log: (line: string, fields?: Record<string, unknown>) => ctx.log(line, fields),
+      get state() {
+        return state;
+      },
+      setState(next: Json) {
+        state = plain(next);
+      },
+    };
+    const outcome = await this.#toolbox.call(name, text, context).then(
+      (content) => ({ content, error: undefined }),
+      (error: unknown) => {
+        ctx.signal.throwIfAborted();
+        return { content: "", error: error instanceof Error ? error.message : String(error) };
+      },
+    );
+    await this.#giveResult(call, outcome.content, outcome.error, state);
   }
 
-  async #giveResult(call: FunctionCall, content: string, error?: string): Promise<void> {
+  async #giveResult(call: FunctionCall, content: string, error?: string, state?: Json): Promise<void> {
     const id = this.#progress.nextId();
-    const failed = error === undefined ? {} : { error: error.slice(0, eventTextMax) };
+    const failed = error === undefined ? {} : { error: error.slice(0, errorCharsMax) };
     const message = {
       id,
       role: "tool",
@@ -125,13 +135,9 @@ class Conversation {
       content: content === "" ? (error ?? "") : content,
       ...failed,
     };
-    await this.#progress.add(message, "tool_returned", {
-      messageId: id,
-      toolCallId: call.id,
-      tool: call.function.name,
-      content: message.content.slice(0, eventTextMax),
-      ...failed,
-    });
+    const { content: said, id: messageId } = message;
+    const told = { messageId, toolCallId: call.id, tool: call.function.name, content: said, ...failed };
+    await this.#progress.addTold(message, "tool_returned", [told], "content", state);
   }
 
   /** One answer of the model, streamed, then saved. */
@@ -141,7 +147,7 @@ class Conversation {
     const id = progress.nextId();
     const text = new Stream(ctx, id, "text");
     const reasoning = new Stream(ctx, `${id}_r`, "reasoning");
-    const messages = toModelMessages(this.#input, progress.messages);
+    const messages = toModelMessages({ ...this.#input, state: progress.state }, progress.messages);
     const tools = this.#toolbox.offers(this.#input.tools);
     const answer = await askModel(ctx, this.#client, {
       messages,
@@ -154,9 +160,7 @@ class Conversation {
       type: "function" as const,
       function: { name: call.name, arguments: call.arguments === "" ? "{}" : call.arguments },
     }));
-    if (answer.reasoning !== "") {
-      ctx.event("reasoning_completed", { messageId: `${id}_r`, text: answer.reasoning.slice(0, eventTextMax) });
-    }
+    if (answer.reasoning !== "") progress.tellReasoning(`${id}_r`, answer.reasoning);
     const message = { id, role: "assistant", content: answer.text, ...(calls.length > 0 && { toolCalls: calls }) };
     if (calls.length === 0) await progress.addText(message, answer.text);
     else await this.#addCalls(message, answer.text, calls);
@@ -171,22 +175,22 @@ class Conversation {
     const told = calls.map((call) => ({
       toolCallId: call.id,
       tool: call.function.name,
-      arguments: call.function.arguments.slice(0, eventTextMax),
+      arguments: call.function.arguments,
       messageId: message.id,
       frontend: !this.#toolbox.has(call.function.name),
     }));
     if (text !== "") this.#progress.tellText(message.id, text);
-    for (const data of told.slice(0, -1)) this.#ctx.event("tool_called", data);
-    await this.#progress.add(message, "tool_called", plain(told.at(-1)));
+    await this.#progress.addTold(message, "tool_called", told, "arguments");
   }
 
-  #count({ usage, model }: ModelAnswer): void {
+  #count({ usage, model, usd }: ModelAnswer): void {
     const { promptTokens, completionTokens } = usage;
     this.#progress.usage.push({
       model,
       inputTokens: promptTokens,
       outputTokens: completionTokens,
       totalTokens: promptTokens + completionTokens,
+      usd,
     });
   }
 }

@@ -3,12 +3,17 @@
  * goes on behind the last one, and streamed as it comes. Owns ids of messages; knows no model.
  */
 import { createHash } from "node:crypto";
+import jsonPatch from "fast-json-patch";
 import type { AgentContext } from "../../actors/agent.ts";
-import type { JsonObject } from "../../machines/effects.ts";
+import type { Json, JsonObject } from "../../machines/effects.ts";
+import { isObject, jsonSize } from "../../machines/json.ts";
 import { type ChatInput, type ChatMessage, type ChatOutput, plain, type Usage } from "./schema.ts";
 
-/** A finished message is told in parts of so many characters at most: an event is small. */
-const partCharsMax = 6_000;
+/** What is finished is told in parts of so many characters at most: an event is small, escapes and all. */
+const partCharsMax = 2_500;
+
+/** What an event may hold, with room for its own; a larger change of the state is told with the run's end. */
+const eventBytesMax = 15_000;
 
 interface Saved {
   readonly messages: readonly ChatMessage[];
@@ -21,7 +26,9 @@ export class Progress {
   readonly messages: ChatMessage[];
   readonly usage: Usage[];
   readonly approvals: Record<string, { approved: boolean; note: string | null }>;
-  state: unknown;
+  /** The shared state; undefined: none of this run's making. */
+  #state: unknown;
+  readonly #given: unknown;
   readonly #ctx: AgentContext;
   readonly #prefix: string;
 
@@ -34,7 +41,12 @@ export class Progress {
     const saved = ctx.saved as unknown as Saved | null;
     this.messages = [...(saved?.messages ?? input.before?.messages ?? [])];
     this.usage = [...(saved?.usage ?? input.before?.usage ?? [])];
-    this.state = saved === null ? input.before?.state : saved.state;
+    // What an attempt that was cut off has spent counts as well; a turn before this one has counted its own.
+    for (const one of saved?.usage.slice(input.before?.usage.length ?? 0) ?? []) {
+      ctx.cost({ promptTokens: one.inputTokens, completionTokens: one.outputTokens, usd: one.usd ?? 0 });
+    }
+    this.#state = saved === null ? input.before?.state : saved.state;
+    this.#given = input.state;
     this.approvals = { ...saved?.approvals };
     const { before, answer } = input;
     if (saved === null && before?.interrupt && answer) {
@@ -65,20 +77,60 @@ export class Progress {
     for (const data of textEvents(messageId, text)) this.#ctx.event("message_completed", data);
   }
 
+  tellReasoning(messageId: string, text: string): void {
+    for (const data of textEvents(messageId, text)) this.#ctx.event("reasoning_completed", data);
+  }
+
+  /**
+   * A message with what came of it: each event in parts by its `long` member, saved with the last of them. A new
+   * state is in the same commit, so that a call that is cut off has changed nothing.
+   */
+  async addTold(
+    message: ChatMessage,
+    name: string,
+    told: readonly JsonObject[],
+    long: string,
+    state: Json = this.state,
+  ): Promise<void> {
+    const events = told.flatMap((data) => inParts(data, long));
+    const change = this.#changeState(state);
+    const final = events.pop() as JsonObject;
+    const fits = change !== undefined && jsonSize(final) + jsonSize(change) <= eventBytesMax;
+    for (const data of events) this.#ctx.event(name, data);
+    await this.add(message, name, fits ? { ...final, state: change } : final);
+  }
+
+  get state(): Json {
+    return (this.#state === undefined ? (this.#given ?? null) : this.#state) as Json;
+  }
+
+  /** The next state, and how it is told: as the difference (RFC 6902); undefined: it is the same. */
+  #changeState(next: Json): JsonObject | undefined {
+    const before = this.state;
+    if (JSON.stringify(before) === JSON.stringify(next)) return undefined;
+    this.#state = next;
+    if (!isObject(before) || !isObject(next)) return { snapshot: next };
+    return { delta: jsonPatch.compare(before, next) as unknown as Json };
+  }
+
   output(more: Partial<ChatOutput> = {}): ChatOutput {
-    const { messages, usage, state } = this;
+    const { messages, usage } = this;
+    const state = this.#state;
     return { messages, usage, ...(state === undefined ? {} : { state }), pending: [], interrupt: null, ...more };
   }
 
   #toSave() {
-    const { messages, usage, approvals, state } = this;
+    const { messages, usage, approvals } = this;
+    const state = this.#state;
     return plain({ messages, usage, approvals, ...(state === undefined ? {} : { state }) });
   }
 }
 
-function textEvents(messageId: string, text: string): JsonObject[] {
-  const parts = partsOf(text);
-  return parts.map((part, i) => ({ messageId, part: i + 1, parts: parts.length, text: part }));
+const textEvents = (messageId: string, text: string): JsonObject[] => inParts({ messageId, text }, "text");
+
+function inParts(data: JsonObject, long: string): JsonObject[] {
+  const parts = partsOf(String(data[long]));
+  return parts.map((part, i) => ({ ...data, part: i + 1, parts: parts.length, [long]: part }));
 }
 
 function partsOf(text: string): string[] {

@@ -36,6 +36,7 @@ const usageSchema = z.object({
   inputTokens: z.number(),
   outputTokens: z.number(),
   totalTokens: z.number(),
+  usd: z.number().optional(),
 });
 export type Usage = z.infer<typeof usageSchema>;
 

@@ -1,6 +1,6 @@
 /** Agent `tool`: one call of one of the node's tools, as a task of its own. */
 import { z } from "zod";
-import { defineAgent } from "../../actors/agent.ts";
+import { defineAgent, TaskError } from "../../actors/agent.ts";
 import type { Toolbox } from "./tools/toolbox.ts";
 
 const inputSchema = z.looseObject({
@@ -20,7 +20,12 @@ export function toolAgent(toolbox: Toolbox) {
     async run(ctx, { name, toolCallId, sessionId, arguments: text }) {
       const { signal, idempotencyKey } = ctx;
       const log = (line: string, fields?: Record<string, unknown>) => ctx.log(line, fields);
-      return { content: await toolbox.call(name, text, { signal, idempotencyKey, toolCallId, sessionId, log }) };
+      const state = null;
+      const setState = () => {
+        throw new TaskError("there is no shared state outside of a conversation", { retryable: false });
+      };
+      const call = { signal, idempotencyKey, toolCallId, sessionId, log, state, setState };
+      return { content: await toolbox.call(name, text, call) };
     },
   });
 }

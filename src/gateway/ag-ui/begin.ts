@@ -87,6 +87,7 @@ export async function beginRun(ctx: OperationContext, input: BeginInput): Promis
     traceId: createHash("sha256").update(`trace:${id}`).digest("hex").slice(0, 32),
     requestHash: requestHash(hash, input),
     createdBy: ctx.credential.name,
+    ...(ctx.agUi.concurrency === undefined ? {} : { concurrency: ctx.agUi.concurrency }),
   };
   await runtime.ask(address("session", session), command, { timeoutMs: ctx.limits.askTimeoutMs });
   return { session, entry: await entryOf(ctx, session, id) };

@@ -14,6 +14,7 @@ import {
   textEnd,
   textStart,
 } from "./events.ts";
+import { Known } from "./known.ts";
 import { type Piece, TextTrack } from "./text-track.ts";
 
 type Kind = "text" | "reasoning";
@@ -21,6 +22,8 @@ type Kind = "text" | "reasoning";
 interface Open {
   readonly kind: Kind;
   readonly track: TextTrack;
+  /** The client has been told of its start. */
+  begun: boolean;
 }
 
 export class OpenItems {
@@ -29,36 +32,38 @@ export class OpenItems {
   readonly #ended = new Set<string>();
   readonly #steps = new Set<string>();
   readonly #subagents = new Map<string, string>();
+  readonly #known: Known;
+
+  /** `known`: what the client was shown before, by an earlier stream. */
+  constructor(known: Known = new Known()) {
+    this.#known = known;
+  }
 
   /** A live piece of a message. */
   piece(kind: Kind, messageId: string, piece: Piece): AgUiEvent[] {
     if (this.#ended.has(messageId)) return [];
-    const known = this.#messages.get(messageId);
-    if (known === undefined && piece.at > 0) return [];
-    const open = known ?? { kind, track: new TextTrack() };
-    const text = open.track.push(piece);
-    if (text === "") return [];
-    if (known !== undefined) return [contentOf(kind, messageId, text)];
+    const open = this.#messages.get(messageId) ?? (piece.at === 0 ? this.#fresh(kind, messageId) : undefined);
+    if (open === undefined) return [];
     this.#messages.set(messageId, open);
-    return [...startOf(kind, messageId), contentOf(kind, messageId, text)];
+    const text = open.track.push(piece);
+    return text === "" ? [] : [...begun(open, messageId), contentOf(kind, messageId, text)];
   }
 
   /** The committed whole of a message. `replace`: what was shown is not its beginning. */
   commit(kind: Kind, messageId: string, whole: string): { events: AgUiEvent[]; replace: boolean } {
     if (this.#ended.has(messageId)) return { events: [], replace: false };
     this.#ended.add(messageId);
-    const open = this.#messages.get(messageId);
+    const open = this.#messages.get(messageId) ?? this.#fresh(kind, messageId);
     this.#messages.delete(messageId);
-    if (open === undefined) {
-      if (whole === "") return { events: [], replace: false };
-      return {
-        events: [...startOf(kind, messageId), contentOf(kind, messageId, whole), ...endOf(kind, messageId)],
-        replace: false,
-      };
-    }
     const rest = open.track.finish(whole);
-    const content = rest === null || rest === "" ? [] : [contentOf(kind, messageId, rest)];
-    return { events: [...content, ...endOf(kind, messageId)], replace: rest === null };
+    const events: AgUiEvent[] = [];
+    if (rest !== null && rest !== "") events.push(...begun(open, messageId), contentOf(kind, messageId, rest));
+    if (open.begun) events.push(...endOf(kind, messageId));
+    return { events, replace: rest === null };
+  }
+
+  #fresh(kind: Kind, messageId: string): Open {
+    return { kind, track: new TextTrack(this.#known.text(messageId)), begun: false };
   }
 
   startStep(name: string): AgUiEvent[] {
@@ -88,8 +93,8 @@ export class OpenItems {
   closeAll(): { events: AgUiEvent[]; cut: boolean } {
     const cut = [...this.#messages.values()].some(({ kind }) => kind === "text");
     const events: AgUiEvent[] = [];
-    for (const [id, { kind }] of this.#messages) {
-      events.push(...endOf(kind, id));
+    for (const [id, open] of this.#messages) {
+      if (open.begun) events.push(...endOf(open.kind, id));
       this.#ended.add(id);
     }
     this.#messages.clear();
@@ -97,6 +102,13 @@ export class OpenItems {
     for (const name of [...this.#steps]) events.push(...this.finishStep(name));
     return { events, cut };
   }
+}
+
+/** Its start, where that was not told yet. */
+function begun(open: Open, messageId: string): AgUiEvent[] {
+  if (open.begun) return [];
+  open.begun = true;
+  return startOf(open.kind, messageId);
 }
 
 const startOf = (kind: Kind, id: string): AgUiEvent[] => (kind === "text" ? [textStart(id)] : reasoningStart(id));

@@ -12,6 +12,7 @@ import { findTarget } from "./agents.ts";
 import { sessionKey } from "./begin.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import type { AgUiEvent } from "./events.ts";
+import { Known } from "./known.ts";
 import { agUiRun, protocolVersion, streamOptions } from "./run.ts";
 import { type Placed, runStream, sessionView } from "./run-stream.ts";
 
@@ -144,7 +145,8 @@ async function joinThread(
   const entry = known ?? active ?? view.runs.at(-1);
   if (entry === undefined) throw new TroupeError("not_found", "This thread has no run");
   const options = streamOptions({ session, entry }, threadId, protocolVersion);
-  const events = runStream(ctx, { ...options, signal: request.signal, correlationId: ctx.correlationId });
+  const { signal } = request;
+  const events = runStream(ctx, { ...options, known: new Known(), signal, correlationId: ctx.correlationId });
   const after = known === undefined ? undefined : { no: Number(no), nth: Number(nth) };
   return { headers: headersOf("text/event-stream"), chunks: numbered(entry.id, events, after) };
 }

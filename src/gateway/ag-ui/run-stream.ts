@@ -8,12 +8,14 @@ import type { Json, JsonObject } from "../../machines/effects.ts";
 import { TroupeError } from "../../machines/errors.ts";
 import type { RunView } from "../../machines/run/definition.ts";
 import type { SessionView } from "../../machines/session/machine.ts";
+import { flattened } from "../../machines/session/messages.ts";
 import { readAfterEvent } from "../after-event.ts";
 import { asTroupeError, errorBody } from "../errors.ts";
 import type { Services } from "../operation.ts";
 import { rootEvents } from "../sse.ts";
 import { type AgUiEvent, EventType, runError, type TokenUsage } from "./events.ts";
 import { Merged } from "./merged.ts";
+import { Pieces } from "./pieces.ts";
 import { type End, Translator, type TranslatorOptions } from "./translator.ts";
 
 export interface RunStreamOptions extends TranslatorOptions {
@@ -37,17 +39,28 @@ export async function* runStream(services: Services, options: RunStreamOptions):
   const stopped = new AbortController();
   const until = AbortSignal.any([signal, stopped.signal]);
   let no = 0;
+  const pieces = new Pieces((data) => {
+    for (const event of translator.live(data)) merged.offer({ event, no: 0 });
+  });
   const live = services.runtime.live(`live.${run}.>`, (message) => {
-    if (message.name !== "delta" || merged.full) return;
-    for (const event of translator.live(message.data)) merged.offer({ event, no: 0 });
+    if (message.name === "delta" && !merged.full) pieces.push(message.data);
   });
   const follow = async (): Promise<void> => {
     for await (const stored of rootEvents(services, { root: run, after: 0, ended: false, signal: until })) {
       if (stored === "silence") continue;
       no = stored.no;
+      pieces.hold();
       const { events, replace, end } = translator.stored(stored);
-      for (const event of events) await merged.put({ event, no });
+      for (const event of events) {
+        await merged.put({ event, no });
+        if (event.type !== EventType.RUN_STARTED) continue;
+        for (const event of await catchUp(services, options)) {
+          if (event.type === EventType.MESSAGES_SNAPSHOT) translator.refresh(undefined);
+          await merged.put({ event, no });
+        }
+      }
       if (replace) await merged.put({ event: await snapshot(services, options, translator), no });
+      pieces.release();
       if (end === undefined) continue;
       for (const event of await lastEvents(services, options, translator, end)) await merged.put({ event, no });
       return;
@@ -75,10 +88,27 @@ export async function* runStream(services: Services, options: RunStreamOptions):
   }
 }
 
+/** What a client lacks of a chat's conversation and state as they were when the run began. */
+async function catchUp(services: Services, options: RunStreamOptions): Promise<AgUiEvent[]> {
+  const { known, chat, resumed, run } = options;
+  if (known === undefined || !chat || resumed) return [];
+  const view = (await readAfterEvent(services, address("run", run))) as unknown as RunView;
+  const input = (await services.runtime.values.load(view.input)) as { messages?: JsonObject[]; state?: Json } | null;
+  const messages = flattened(input?.messages ?? []);
+  const state = input?.state ?? null;
+  const events: AgUiEvent[] = [];
+  // Clients keep the order of what they have; who has it scattered begins anew.
+  if (known.scattered(messages)) events.push({ type: EventType.MESSAGES_SNAPSHOT, messages: [] });
+  if (known.behind(messages)) events.push({ type: EventType.MESSAGES_SNAPSHOT, messages });
+  if (state !== null && known.otherState(state)) events.push({ type: EventType.STATE_SNAPSHOT, snapshot: state });
+  return events;
+}
+
 /** The conversation as it is stored, with what this run has finished so far. */
 async function snapshot(services: Services, { session }: RunStreamOptions, translator: Translator): Promise<AgUiEvent> {
-  const stored = (await sessionView(services, session)).messages as readonly { readonly id: string }[];
-  const known = new Set(stored.map(({ id }) => id));
+  const view = await sessionView(services, session);
+  const stored = flattened((await services.runtime.values.load(view.messages as Json)) as unknown as JsonObject[]);
+  const known = new Set<unknown>(stored.map(({ id }) => id));
   const messages = [...stored, ...translator.made().filter(({ id }) => !known.has(id))];
   return { type: EventType.MESSAGES_SNAPSHOT, messages };
 }
@@ -136,7 +166,10 @@ function usageOf(view: RunView, output: Json): TokenUsage[] {
 
 function summed(entries: readonly TokenUsage[]): TokenUsage[] {
   const byModel = new Map<string, TokenUsage>();
-  for (const entry of entries) {
+  for (const { provider, model, inputTokens, outputTokens, totalTokens } of entries) {
+    // What else an agent notes (money) is not AG-UI's, and its clients would warn.
+    const names = { ...(provider === undefined ? {} : { provider }), ...(model === undefined ? {} : { model }) };
+    const entry = { ...names, inputTokens, outputTokens, totalTokens } as TokenUsage;
     const key = `${entry.provider ?? ""}/${entry.model ?? ""}`;
     const before = byModel.get(key);
     byModel.set(key, before === undefined ? { ...entry } : added(before, entry));

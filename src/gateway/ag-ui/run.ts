@@ -8,7 +8,8 @@ import { invalid, zodProblems } from "../errors.ts";
 import type { OperationContext } from "../operation.ts";
 import { type Begun, beginRun } from "./begin.ts";
 import { cancelRun } from "./control.ts";
-import type { AgUiEvent } from "./events.ts";
+import { type AgUiEvent, EventType } from "./events.ts";
+import { Known } from "./known.ts";
 import { type Placed, runStream } from "./run-stream.ts";
 
 export const protocolVersion = "1.0";
@@ -17,12 +18,16 @@ export interface AgUiRun extends Begun {
   readonly events: AsyncGenerator<AgUiEvent>;
 }
 
-/** `input`: a RunAgentInput as JSON. Throws `invalid_input` with each place, and as `beginRun`. */
+/**
+ * `input`: a RunAgentInput as JSON. `messages` says whether its messages are all that the client has (AG-UI's way), or
+ * the new ones only of a client that was told the rest. Throws `invalid_input` with each place, and as `beginRun`.
+ */
 export async function agUiRun(
   ctx: OperationContext,
   input: unknown,
   agent: string | undefined,
   signal: AbortSignal,
+  messages: "all" | "new" = "all",
 ): Promise<AgUiRun> {
   const parsed = RunAgentInputSchema.safeParse(input);
   if (!parsed.success) throw invalid("The run's input is not valid", zodProblems(parsed.error as never));
@@ -41,6 +46,7 @@ export async function agUiRun(
   const placed = runStream(ctx, {
     ...streamOptions(begun, run.threadId, run.protocolVersion),
     ...(run.parentRunId === undefined ? {} : { parentRunId: run.parentRunId }),
+    ...(messages === "all" ? { known: new Known(run.messages as never, run.state as Json | undefined) } : {}),
     signal,
     correlationId: ctx.correlationId,
   });
@@ -72,8 +78,11 @@ async function* untilGone(
 ): AsyncGenerator<AgUiEvent> {
   let ended = false;
   try {
-    for await (const { event } of placed) yield event;
-    ended = !signal.aborted;
+    for await (const { event } of placed) {
+      // A client that hangs up at the last event is not one that went before the end.
+      ended ||= event.type === EventType.RUN_FINISHED || event.type === EventType.RUN_ERROR;
+      yield event;
+    }
   } finally {
     const gone = !ended && signal.aborted && signal.reason !== "closing";
     if (gone && ctx.agUi.onDisconnect === "cancel") await cancelRun(ctx, session, entry.id, "the client has gone");

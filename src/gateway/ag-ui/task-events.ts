@@ -5,6 +5,7 @@
 import type { StoredEvent } from "../../actors/client.ts";
 import type { JsonObject } from "../../machines/effects.ts";
 import { type AgUiEvent, EventType, toolCall, toolResult } from "./events.ts";
+import { Known } from "./known.ts";
 import type { OpenItems } from "./open-items.ts";
 
 export interface Told {
@@ -14,6 +15,13 @@ export interface Told {
 }
 
 const nothing: Told = { events: [] };
+/** What of an event may come in parts. */
+const longMembers: Readonly<Record<string, string>> = {
+  message_completed: "text",
+  reasoning_completed: "text",
+  tool_called: "arguments",
+  tool_returned: "content",
+};
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 const object = (value: unknown): JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
@@ -34,11 +42,20 @@ export class TaskEvents {
   /** Parts of messages that are told in several events. */
   readonly #parts = new Map<string, string>();
 
-  constructor(open: OpenItems) {
+  readonly #known: Known;
+
+  readonly #stateGiven: boolean;
+
+  /** `stateGiven`: the client was given the state that changes begin from, whatever it has. */
+  constructor(open: OpenItems, known: Known = new Known(), stateGiven = false) {
     this.#open = open;
+    this.#known = known;
+    this.#stateGiven = stateGiven;
   }
 
-  tell(event: StoredEvent): Told {
+  tell(given: StoredEvent): Told {
+    const event = this.#whole(given);
+    if (event === undefined) return nothing;
     const { name, data } = event;
     switch (name) {
       case "message_completed":
@@ -72,14 +89,22 @@ export class TaskEvents {
     }
   }
 
+  /** Of what is told in parts: the whole with the last of them, nothing before. */
+  #whole(event: StoredEvent): StoredEvent | undefined {
+    const { name, data } = event;
+    const long = longMembers[name];
+    if (long === undefined || typeof data.part !== "number") return event;
+    const id = `${name} ${text(data.toolCallId) || text(data.messageId)}`;
+    const whole = (data.part === 1 ? "" : (this.#parts.get(id) ?? "")) + text(data[long]);
+    this.#parts.set(id, whole);
+    if (data.part < Number(data.parts)) return undefined;
+    this.#parts.delete(id);
+    return { ...event, data: { ...data, [long]: whole } };
+  }
+
   #message(kind: "text" | "reasoning", data: JsonObject): Told {
     const id = text(data.messageId);
-    const whole = (this.#parts.get(id) ?? "") + text(data.text);
-    if (typeof data.part === "number" && data.part < Number(data.parts)) {
-      this.#parts.set(id, whole);
-      return nothing;
-    }
-    this.#parts.delete(id);
+    const whole = text(data.text);
     if (kind === "text") this.made.set(id, { id, role: "assistant", content: whole });
     return this.#open.commit(kind, id, whole);
   }
@@ -94,17 +119,21 @@ export class TaskEvents {
     const message = this.made.get(parent || id) ?? { id: parent || id, role: "assistant", content: "" };
     message.toolCalls = [...(message.toolCalls ?? []), { id, type: "function", function: { name, arguments: args } }];
     this.made.set(message.id, message);
-    return toolCall(id, name, args, parent === "" ? undefined : parent);
+    const lacking = this.#known.lacks(id, args);
+    return lacking === undefined ? [] : toolCall(id, name, lacking, parent === "" ? undefined : parent);
   }
 
   #returned({ data, no }: StoredEvent): AgUiEvent[] {
     const toolCallId = text(data.toolCallId);
     if (toolCallId === "") return [];
-    const given = data.content ?? data.output ?? data.result ?? "";
+    const given = data.content ?? data.output ?? data.result ?? data.error ?? "";
     const content = typeof given === "string" ? given : JSON.stringify(given);
     const id = text(data.messageId) || `result_${no}`;
     this.made.set(id, { id, role: "tool", toolCallId, content });
-    return [toolResult(id, toolCallId, content)];
+    const known = this.#known.has(id);
+    // What the call changed in the shared state comes with its result.
+    const state = known && !this.#stateGiven ? [] : stateOf(object(data.state));
+    return known ? state : [...state, toolResult(id, toolCallId, content)];
   }
 }
 

@@ -14,13 +14,17 @@ export interface Piece {
 
 export class TextTrack {
   /** What the client has been shown. */
-  shown = "";
+  shown: string;
   #attempt = 0;
   #request = 0;
   /** What the current attempt has said, while it repeats what was shown. */
   #said = "";
   /** Pieces are missing, or the new attempt says something else: the committed message decides. */
   #lost = false;
+
+  constructor(shown = "") {
+    this.shown = shown;
+  }
 
   /** The text to show now; empty: none. */
   push(piece: Piece): string {

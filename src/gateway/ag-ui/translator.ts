@@ -16,6 +16,7 @@ import {
   runFinished,
   type TokenUsage,
 } from "./events.ts";
+import type { Known } from "./known.ts";
 import { OpenItems } from "./open-items.ts";
 import { type MadeMessage, TaskEvents } from "./task-events.ts";
 import type { Piece } from "./text-track.ts";
@@ -35,6 +36,8 @@ export interface TranslatorOptions {
   readonly reader: Reader;
   readonly protocolVersion?: string;
   readonly parentRunId?: string;
+  /** What the client has of the conversation; absent: nobody knows. */
+  readonly known?: Known | undefined;
 }
 
 /** How the run actor ended; what the client hears besides needs the run's view. */
@@ -53,8 +56,8 @@ export interface Step {
 
 export class Translator {
   readonly #options: TranslatorOptions;
-  #open = new OpenItems();
-  #tasks = new TaskEvents(this.#open);
+  #open: OpenItems;
+  #tasks: TaskEvents;
   /** Whether this client's own part of the run is under way. */
   #mine = false;
   #kept: AgUiEvent[] = [];
@@ -65,6 +68,8 @@ export class Translator {
 
   constructor(options: TranslatorOptions) {
     this.#options = options;
+    this.#open = new OpenItems(options.known);
+    this.#tasks = new TaskEvents(this.#open, options.known, !options.resumed);
   }
 
   /** A stored event of the run's root, in order, from the first. */
@@ -138,8 +143,13 @@ export class Translator {
   #forget(): void {
     this.#kept = [];
     this.#replace = false;
-    this.#open = new OpenItems();
-    this.#tasks = new TaskEvents(this.#open);
+    this.refresh(this.#options.known);
+  }
+
+  /** From here on the client has this. Only where nothing is open. */
+  refresh(known: Known | undefined): void {
+    this.#open = new OpenItems(known);
+    this.#tasks = new TaskEvents(this.#open, known, !this.#options.resumed);
   }
 
   #translate(event: StoredEvent): Step {

@@ -3,6 +3,8 @@
  */
 import { z } from "zod";
 import { TroupeError } from "../../machines/errors.ts";
+import { findTarget } from "../ag-ui/agents.ts";
+import { capabilitiesOf } from "../ag-ui/capabilities.ts";
 import { snake } from "../dialects/002/events.ts";
 import { defineOperation, freeObject } from "../operation.ts";
 
@@ -19,11 +21,18 @@ export const systemOperations = [
   defineOperation({
     ...common,
     name: "system.index",
-    summary: "What this is and where to look",
+    summary: "What this is and where to look; what the default agent can do over AG-UI",
     path: "/",
     scope: null,
-    output: z.object({ message: z.string(), version: z.string(), docs: z.string(), health: z.string() }),
-    handle: async (ctx) => ({ message: "Troupe", version: ctx.version, docs: "/docs", health: "/api/v1/health" }),
+    output: z.looseObject({ message: z.string(), version: z.string(), docs: z.string(), health: z.string() }),
+    async handle(ctx) {
+      const about = { message: "Troupe", version: ctx.version, docs: "/docs", health: "/api/v1/health" };
+      // A node that is not ready yet still says what it is.
+      const capabilities = await findTarget(ctx, undefined)
+        .then((target) => capabilitiesOf(target, ctx.version))
+        .catch(() => ({}));
+      return { ...about, ...capabilities };
+    },
   }),
   defineOperation({
     ...common,

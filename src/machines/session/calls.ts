@@ -7,6 +7,7 @@ import { type Effect, emit, type Json, type JsonObject, reply, type StepMeta, se
 import { isObject } from "../json.ts";
 import type { Planned } from "../planned.ts";
 import type { RunFinishTask } from "../run/schema.ts";
+import { noCost } from "../schema.ts";
 import { mergeMessages } from "./messages.ts";
 import type { Message, PendingCall, SessionContext } from "./schema.ts";
 
@@ -18,9 +19,14 @@ export function answerCalls(context: SessionContext, messages: readonly Message[
     const answer = answers.get(call.toolCallId);
     if (answer === undefined) return true;
     const failed = typeof answer.error === "string";
+    const made = { artifacts: [], cost: noCost };
     const outcome = failed
-      ? { ok: false, error: { code: "tool_failed", message: String(answer.error).slice(0, 4_000), retryable: false } }
-      : { ok: true, output: { content: answer.content ?? "" } };
+      ? {
+          ok: false,
+          error: { code: "tool_failed", message: String(answer.error).slice(0, 4_000), retryable: false },
+          ...made,
+        }
+      : { ok: true, output: { content: answer.content ?? "" }, ...made };
     const start = { agent: "frontend" };
     effects.push(send(address("task", call.task), { type: "task.report", attempt: 1, outcome, start }));
     return false;

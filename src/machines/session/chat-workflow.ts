@@ -12,7 +12,9 @@ export const chatWorkflowName = (agentType: string) => `chat-${agentType}`.slice
 export function chatWorkflow(agentType: string): WorkflowDefinition {
   const stages: Stage[] = [{ name: "turn_1", agent_type: agentType, input: "${input}", retry: retry(5) }];
   for (let n = 1; n <= questionsMax; n++) {
-    const asked = `stages.turn_${n}.output != null && stages.turn_${n}.output.interrupt != null`;
+    const output = `stages.turn_${n}.output`;
+    // An agent that never asks has no such member.
+    const asked = `${output} != null && has(${output}.interrupt) && ${output}.interrupt != null`;
     stages.push(
       {
         kind: "checkpoint",

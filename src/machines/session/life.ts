@@ -91,7 +91,7 @@ function leave(context: SessionContext, meta: StepMeta, dropState: boolean, effe
     context: { ...canceled.context, queue: [], ...(dropState ? { state: null, stateAt: meta.now } : {}) },
     effects: [
       ...effects,
-      ...canceled.effects.filter(({ type }) => type === "send"),
+      ...canceled.effects.filter(({ type }) => type !== "reply"),
       ...calls,
       ...(context.options.expiresAt === undefined ? [] : [forget("expiry")]),
     ],

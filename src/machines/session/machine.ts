@@ -9,7 +9,7 @@ import { pagedItems } from "../paged.ts";
 import { planned, type WithMeta } from "../planned.ts";
 import { finishCall } from "./calls.ts";
 import { createByRun, createSession, endSession, expireSession, resetSession } from "./life.ts";
-import { beginRun, cancelRun, finishRun, runWaits } from "./runs.ts";
+import { beginRun, cancelRun, finishRun, noteEnd, runWaits } from "./runs.ts";
 import type { SessionCommand, SessionContext } from "./schema.ts";
 import { registerTools, updateState } from "./state.ts";
 
@@ -23,6 +23,7 @@ const sessionSetup = setup({
     beginRun: planned(beginRun),
     runWaits: planned(runWaits),
     finishRun: planned(finishRun),
+    noteEnd: planned(noteEnd),
     finishCall: planned(finishCall),
     cancelRun: planned(cancelRun),
     updateState: planned(updateState),
@@ -41,7 +42,7 @@ const after = {
   "session.begin_run": { actions: "refuseOver" },
   "session.update_state": { actions: "refuseOver" },
   "session.register_tools": { actions: "refuseOver" },
-  "session.finish_run": { actions: "acknowledge" },
+  "session.finish_run": { actions: "noteEnd" },
   "session.run_waits": { actions: "acknowledge" },
   "session.cancel_run": { actions: "acknowledge" },
   "run.finish_task": { actions: "acknowledge" },

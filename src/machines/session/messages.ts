@@ -19,8 +19,13 @@ export function oversized(messages: readonly Message[]): Message | undefined {
 /**
  * Adds what is not there yet, by id; one that is there is replaced where it differs. Then the oldest leave
  * until number and size are within the bounds, but never a system or developer message at the beginning.
+ * `from`: a client's copy of an assistant's message may be a part of it (its stream broke), and replaces nothing.
  */
-export function mergeMessages(context: SessionContext, incoming: readonly Message[]): Messages {
+export function mergeMessages(
+  context: SessionContext,
+  incoming: readonly Message[],
+  from: "client" | "run" = "run",
+): Messages {
   let { messages, size } = context;
   const places = new Map(pagedItems(messages).map(({ id }, at) => [id, at]));
   for (const message of incoming) {
@@ -32,6 +37,7 @@ export function mergeMessages(context: SessionContext, incoming: readonly Messag
     } else {
       const known = pagedItems(messages)[at] as Message;
       const before = jsonSize(known as Json);
+      if (from === "client" && known.role === "assistant") continue;
       if (JSON.stringify(known) === JSON.stringify(message)) continue;
       messages = pagedSet(messages, at, message);
       size += jsonSize(message as Json) - before;
@@ -66,7 +72,9 @@ export function addedBy(run: string, output: Json | undefined): readonly Message
   return list.filter((m): m is Message => isObject(m) && typeof m.id === "string" && typeof m.role === "string");
 }
 
-/** Loaded messages with the large lists in their places. */
+/** Loaded messages with the large lists in their places; a client's copy of one in such a list is left out. */
 export function flattened(messages: readonly JsonObject[]): JsonObject[] {
-  return messages.flatMap((m) => (m.role === listRole && Array.isArray(m.list) ? (m.list as JsonObject[]) : [m]));
+  const all = messages.flatMap((m) => (m.role === listRole && Array.isArray(m.list) ? (m.list as JsonObject[]) : [m]));
+  const seen = new Set<unknown>();
+  return all.filter(({ id }) => !seen.has(id) && seen.add(id));
 }

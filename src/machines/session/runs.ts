@@ -43,7 +43,7 @@ export function beginRun(context: SessionContext, command: Of<"session.begin_run
   const { meta: _, ...begin } = command;
   const busy = context.runs.some(({ status }) => status === "running");
   if (!busy) return startRun({ ...context, activeAt: command.meta.now }, begin, command.meta, []);
-  if (context.options.concurrency === "refuse") {
+  if ((context.options.concurrency ?? command.concurrency) === "refuse") {
     return refused(context, "conflict", "a run of this session is under way already");
   }
   if (context.queue.length >= queueMax) {
@@ -82,22 +82,13 @@ function startRun(context: SessionContext, begin: SessionBegin, meta: StepMeta, 
   const answered = answerCalls(context, begin.messages);
   const merged: SessionContext = {
     ...context,
-    ...mergeMessages(context, begin.messages),
+    ...mergeMessages(context, begin.messages, "client"),
     pending: answered.pending,
     ...(begin.state === undefined ? {} : changedState(context, begin.state, meta)),
     ...(begin.context === undefined ? {} : { context: begin.context }),
     runs: remembered(context.runs, entry),
   };
-  const create = {
-    type: "run.create",
-    workflow: begin.workflow,
-    input: begin.kind === "chat" ? chatInput(merged, begin) : (begin.input ?? null),
-    metadata: { threadId: begin.threadId, runId: begin.runId, agent: begin.agent },
-    traceId: begin.traceId,
-    requestHash: begin.requestHash,
-    createdBy: begin.createdBy,
-    parent: meta.self,
-  };
+  const create = creation(begin, begin.kind === "chat" ? chatInput(merged, begin) : (begin.input ?? null), meta);
   return {
     context: merged,
     effects: [
@@ -105,9 +96,23 @@ function startRun(context: SessionContext, begin: SessionBegin, meta: StepMeta, 
       ...answered.effects,
       reply({ outcome: "started", run: begin.run }),
       emit("run_began", runData(entry)),
-      send(address("run", begin.run), create),
+      create,
     ],
   };
+}
+
+function creation(begin: SessionBegin, input: Json, meta: StepMeta): Effect {
+  const { threadId, runId, agent, workflow, traceId, requestHash, createdBy } = begin;
+  return send(address("run", begin.run), {
+    type: "run.create",
+    workflow,
+    input,
+    metadata: { threadId, runId, agent },
+    traceId,
+    requestHash,
+    createdBy,
+    parent: meta.self,
+  });
 }
 
 /** What a chat agent is given: the conversation, the shared state, and the tools of client and session. */
@@ -117,7 +122,7 @@ function chatInput(context: SessionContext, begin: SessionBegin): Json {
     runId: begin.runId,
     messages: pagedItems(context.messages),
     state: context.state,
-    tools: mergeTools(context.tools, begin.tools ?? [], false),
+    tools: mergeTools(context.tools, begin.tools ?? [], true),
     context: context.context,
     ...(begin.forwardedProps === undefined ? {} : { forwardedProps: begin.forwardedProps }),
   };
@@ -152,7 +157,8 @@ function resumeRun(context: SessionContext, command: Of<"session.begin_run">, wa
     context: {
       ...context,
       activeAt: command.meta.now,
-      ...mergeMessages(context, command.messages),
+      ...mergeMessages(context, command.messages, "client"),
+      ...(command.state === undefined ? {} : changedState(context, command.state, command.meta)),
       runs: remembered(runs, entry),
     },
     effects: [reply({ outcome: "resumed", run: waiting.run }), emit("run_resumed", runData(entry)), ...decisions],
@@ -192,7 +198,7 @@ export function finishRun(context: SessionContext, command: Of<"session.finish_r
       usd: usage.usd + usd,
     },
   };
-  const effects: Effect[] = [emit("run_ended", { ...runData(entry), status: command.status }), ...calls.effects];
+  const effects: Effect[] = [endedEvent({ ...entry, status: command.status }), ...calls.effects];
   if (left.state !== undefined) effects.push(stateEvent(done));
   return nextRun(done, command.meta, effects);
 }
@@ -205,15 +211,35 @@ function nextRun(context: SessionContext, meta: StepMeta, effects: readonly Effe
   return { context: started.context, effects: [...effects, ...started.effects.filter((e) => e.type !== "reply")] };
 }
 
+/** Of a session that is over: what its runs came to. */
+export function noteEnd(context: SessionContext, command: Of<"session.finish_run">): Step {
+  const at = context.runs.findLastIndex(({ run, status }) => run === command.run && active.has(status));
+  const entry = context.runs[at];
+  if (entry === undefined) return { context, effects: [reply(null)] };
+  const ended: SessionRun = { ...entry, status: command.status, endedAt: command.meta.now };
+  return { context: { ...context, runs: context.runs.with(at, ended) }, effects: [reply(null), endedEvent(ended)] };
+}
+
+const endedEvent = (run: SessionRun): Effect => emit("run_ended", { ...runData(run), status: run.status });
+
+/** What runs is told to stop. What waits becomes a run that is cancelled at once: whoever watches it sees its end. */
 export function cancelRun(context: SessionContext, command: Of<"session.cancel_run">): Step {
+  const { meta } = command;
   const wanted = (run: SessionRun) => active.has(run.status) && (command.id === undefined || run.id === command.id);
+  const reason = command.reason === undefined ? {} : { reason: command.reason };
   const effects: Effect[] = [reply(null)];
   const runs = context.runs.map((run) => {
     if (!wanted(run)) return run;
-    if (run.status === "queued") return { ...run, status: "canceled" as const, endedAt: command.meta.now };
-    const reason = command.reason === undefined ? {} : { reason: command.reason };
-    effects.push(send(address("run", run.run), { type: "run.cancel", ...reason }));
-    return run;
+    const stop = send(address("run", run.run), { type: "run.cancel", ...reason });
+    const begin = context.queue.find(({ id }) => id === run.id);
+    if (run.status !== "queued" || begin === undefined) {
+      effects.push(stop);
+      return run;
+    }
+    const canceled: SessionRun = { ...run, status: "canceled", endedAt: meta.now };
+    effects.push(creation(begin, begin.input ?? { threadId: begin.threadId, runId: begin.runId }, meta));
+    effects.push(stop, endedEvent(canceled));
+    return canceled;
   });
   const queue = context.queue.filter(({ id }) => runs.find((run) => run.id === id)?.status === "queued");
   return { context: { ...context, runs, queue }, effects };

@@ -81,6 +81,8 @@ export const sessionBeginSchema = z.strictObject({
   context: z.array(jsonObjectSchema).max(256).optional(),
   forwardedProps: jsonSchema.optional(),
   resume: z.array(resumeEntrySchema).max(256).optional(),
+  /** What it meets while another runs, unless the session's options say. */
+  concurrency: z.enum(["serial", "refuse"]).optional(),
   traceId: z.string().max(64),
   requestHash: requestHashSchema,
   createdBy: z.string().max(256),

@@ -36,20 +36,24 @@ export function httpTool(tool: HttpTool, timers: ToolTimers): ToolDefinition<Jso
     async run(ctx, args) {
       const late = new AbortController();
       const timer = timers.after(tool.timeout_ms, () => late.abort(new TaskError(`${tool.name} took too long`)));
-      const response = await fetch(tool.url, {
-        method: tool.method,
-        headers: {
-          "content-type": "application/json",
-          "idempotency-key": ctx.idempotencyKey,
-          ...tool.headers,
-        },
-        body: JSON.stringify(args),
-        signal: AbortSignal.any([ctx.signal, late.signal]),
-        redirect: "error",
-      });
-      const text = await boundedText(response).finally(() => timer.cancel());
-      if (!response.ok) throw new TaskError(`${tool.name} answered ${response.status}: ${text.slice(0, 500)}`);
-      return parsedOr(text);
+      try {
+        const response = await fetch(tool.url, {
+          method: tool.method,
+          headers: {
+            "content-type": "application/json",
+            "idempotency-key": ctx.idempotencyKey,
+            ...tool.headers,
+          },
+          body: JSON.stringify(args),
+          signal: AbortSignal.any([ctx.signal, late.signal]),
+          redirect: "error",
+        });
+        const text = await boundedText(response);
+        if (!response.ok) throw new TaskError(`${tool.name} answered ${response.status}: ${text.slice(0, 500)}`);
+        return parsedOr(text);
+      } finally {
+        timer.cancel();
+      }
     },
   };
 }

@@ -161,7 +161,7 @@ class Chat {
         tools: [],
         context: [],
       };
-      const beginning = agUiRun(ctx, input, this.#agent, this.#gone.signal);
+      const beginning = agUiRun(ctx, input, this.#agent, this.#gone.signal, "new");
       this.#begun = beginning.catch(() => undefined);
       const { events } = await beginning;
       let last = "";

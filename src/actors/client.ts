@@ -5,10 +5,12 @@
 import type { Address } from "../machines/address.ts";
 import type { Command, Json, JsonObject } from "../machines/effects.ts";
 import type { RuntimeMeasures } from "./measures.ts";
+import type { PlainAnswer } from "./plain.ts";
 
 /** Any text as one token of an event's subject. */
 export { toToken as subjectToken } from "../bus/token.ts";
 export type { RuntimeMeasures } from "./measures.ts";
+export type { PlainAnswer } from "./plain.ts";
 
 export interface AskOptions {
   /** Give up after this long; the outcome is then unknown (`timed_out`). Default 10 000. */
@@ -237,6 +239,8 @@ export interface Runtime {
   live(pattern: string, onMessage: (message: LiveMessage) => void): { stop(): void };
   /** Tells such news on an actor's behalf (progress of a model's answer, say). */
   announce(at: Address, kind: string, name: string, data: JsonObject): void;
+  /** Answers what plain NATS clients ask on `agents.<agent id>.<what>`; of all processes that do, one gets each. */
+  answerPlain(answer: PlainAnswer): { stop(): void };
   /** To an agent's own subject (must start with `agent.`). At most once. */
   publish(subject: string, data: Json): void;
   request(subject: string, data: Json, timeoutMs: number): Promise<Json>;

@@ -19,6 +19,7 @@ import type {
   ListPage,
   ListQuery,
   LiveMessage,
+  PlainAnswer,
   Readiness,
   Runtime,
   RuntimeStatus,
@@ -32,6 +33,7 @@ import { listenLive, publishLive } from "./live.ts";
 import type { Measures } from "./measures.ts";
 import type { Node } from "./node.ts";
 import { partitionOf } from "./placement.ts";
+import { answerPlain } from "./plain.ts";
 import { mergeTallies, type PartitionTally } from "./tallies.ts";
 
 export interface RuntimeParts {
@@ -128,6 +130,10 @@ export class TroupeRuntime implements Runtime {
   announce(at: Address, kind: string, name: string, data: JsonObject): void {
     const message = { root: rootOf(at.key), type: at.type, key: at.key, kind, name, at: this.now(), data };
     publishLive(this.#parts.bus.wire, message);
+  }
+
+  answerPlain(answer: PlainAnswer): { stop(): void } {
+    return answerPlain(this.#parts.bus.wire, answer);
   }
 
   publish(subject: string, data: Json): void {

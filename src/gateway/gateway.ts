@@ -6,6 +6,7 @@ import type { Runtime } from "../actors/client.ts";
 import { TroupeError } from "../machines/errors.ts";
 import { Activity } from "./activity.ts";
 import { AgentHints } from "./agents/hints.ts";
+import { answerPlainAsks } from "./agents/plain-asks.ts";
 import { Attributes } from "./attributes.ts";
 import { type Auth, newAuth } from "./auth/auth.ts";
 import { type GatewayClock, type GatewayConfig, type GatewayLogger, gatewayLimits } from "./config.ts";
@@ -19,8 +20,10 @@ import { Hub } from "./hub.ts";
 import { newSchemaChecker } from "./json-schema.ts";
 import { LiveHub } from "./live-hub.ts";
 import { Monitor } from "./monitoring/monitor.ts";
+import { Pulse } from "./monitoring/pulse.ts";
 import { openApiDocument } from "./openapi.ts";
 import type { Operation, Services } from "./operation.ts";
+import { readSystemMetrics } from "./operations/metrics.ts";
 import { hostName, isLoopbackName } from "./origin.ts";
 import { Subscriber } from "./subscriber.ts";
 import { operations as all } from "./table.ts";
@@ -62,6 +65,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { admissions, certificates } = auth;
   const hub = new Hub(runtime.feed, logger);
   const attributes = new Attributes({ runtime, clock });
+  const monitor = new Monitor(runtime, clock, config.version);
   const services: Services = {
     runtime,
     clock,
@@ -79,7 +83,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     schemas: newSchemaChecker(),
     workflows: newWorkflows(runtime),
     downloads: newDownloadSigner(() => runtime.secret("downloads")),
-    monitor: new Monitor(runtime, clock, config.version),
+    monitor,
+    pulse: new Pulse(clock, () => readSystemMetrics(monitor)),
     agentHints: new AgentHints(runtime),
     auth: auth.services,
     agUi: config.agUi ?? { onDisconnect: "cancel" },
@@ -105,6 +110,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   if (!health) for (const protocol of socketProtocols(services.limits)) sockets.attach(app, protocol);
   app.any("/*", (res, req) => handler.handle(res, copyHead(req, certificates.header)));
   let listener: us_listen_socket | undefined;
+  let asks: { stop(): void } | undefined;
   let port = 0;
   let grpc: GrpcServer | undefined;
   let grpcPort = 0;
@@ -152,11 +158,13 @@ export function createGateway(options: GatewayOptions): Gateway {
         closeListener();
         throw error;
       });
+      if (!health) asks = answerPlainAsks(services, operations);
       return port;
     },
     async close(graceMs) {
       closeListener();
       handler.closing = true;
+      asks?.stop();
       auth.stop();
       sockets.closeAll();
       await Promise.all([drain(handler, clock, graceMs), grpc?.close(graceMs)]);

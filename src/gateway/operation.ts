@@ -16,6 +16,8 @@ import type { Hub } from "./hub.ts";
 import type { SchemaChecker } from "./json-schema.ts";
 import type { LiveHub } from "./live-hub.ts";
 import type { Monitor } from "./monitoring/monitor.ts";
+import type { Pulse } from "./monitoring/pulse.ts";
+import type { SystemMetrics } from "./operations/metrics.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { Workflows } from "./workflows.ts";
 
@@ -34,6 +36,8 @@ export interface Services {
   readonly workflows: Workflows;
   readonly downloads: DownloadSigner;
   readonly monitor: Monitor;
+  /** What `metrics.system` tells, every few seconds. */
+  readonly pulse: Pulse<SystemMetrics>;
   readonly agentHints: AgentHints;
   readonly auth: AuthServices;
   readonly agUi: AgUiSettings;

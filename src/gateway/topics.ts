@@ -13,7 +13,7 @@ export interface TopicMessage {
   readonly id: string;
   /** `task.code_generation.completed`; a publication's own topic. */
   readonly topic: string;
-  /** The topic without the kind: `task.completed`, `agent.registered`. */
+  /** The topic without the kind: `task.completed`, `agent.registered`; so too of what is published to such a topic. */
   readonly event: string;
   readonly at: number;
   /** The agent (or publisher) behind it. */
@@ -64,9 +64,12 @@ export function topicOf(event: StoredEvent): Named | null {
 
 function published(topic: string): Named {
   const tokens = topic.split(".");
-  // `system.alert` and `system.alerts` are one topic: contract 001 writes both.
+  // `system.alert` and `system.alerts` are one topic: contract 001 writes both, and has one type of event.
   const twin = topic === "system.alert" ? "alerts" : topic === "system.alerts" ? "alert" : null;
-  return { topic, event: topic, names: twin === null ? [tokens] : [tokens, ["system", twin]] };
+  if (twin !== null) return { topic, event: "system.alert", names: [tokens, ["system", twin]] };
+  const last = tokens.at(-1);
+  const event = tokens[0] === "task" && tokens.length > 2 ? `task.${last}` : topic;
+  return { topic, event, names: [tokens] };
 }
 
 /** A task's topics carry its type; those of agents and workflows do not, but may be asked for with it. */

@@ -13,8 +13,8 @@ const examples = new Examples("000");
 let troupe: Troupe;
 beforeAll(async () => {
   troupe = await startTroupe({ TROUPE_API_KEYS: "client:your-api-key" });
-});
-afterAll(() => troupe.stop());
+}, 180_000);
+afterAll(() => troupe?.stop());
 
 const [, header = "", key = ""] = /'(X-API-Key)': '([^']+)'/.exec(examples.text("Authentication")) ?? [];
 const at = (name: string) => `/ninja-api/grpc/${name}`;
@@ -26,7 +26,7 @@ function socketAt(id: string, values: Record<string, string> = {}): string {
 }
 const headers = { [header]: key };
 
-test("HTTP, sockets and the client's example", { timeout: 90_000 }, async () => {
+test("HTTP, sockets and the client's example", { timeout: 240_000 }, async () => {
   const told = new Transcript("000", troupe.base, { headers });
   const post = (what: string, name: string, body: unknown) => told.http(what, { path: at(name), body });
   const patch = (id: string, body: object) =>
@@ -108,7 +108,7 @@ test("HTTP, sockets and the client's example", { timeout: 90_000 }, async () => 
   told.check();
 });
 
-test("the client's example runs as it stands", { timeout: 60_000 }, async () => {
+test("the client's example runs as it stands", { timeout: 240_000 }, async () => {
   await fetch(`${troupe.base}/api/v1/agents/prompter`, { method: "DELETE", headers });
   await until(async () => {
     const reply = await fetch(`${troupe.base}/api/v1/agents/prompter`, { headers });

@@ -2,6 +2,8 @@
 import { Client, type Message } from "../gateway/support/socket.ts";
 import type { Transcript } from "./transcript.ts";
 
+const hearMs = 30_000;
+
 export class Told {
   private readonly transcript: Transcript;
   private readonly client: Client;
@@ -25,7 +27,13 @@ export class Told {
 
   /** The first message that matches and was not told yet; waits for it. */
   async hear(what: string, match: (message: Message) => boolean = () => true): Promise<Message> {
-    const message = await this.client.next((m) => !this.heard.has(m) && match(m));
+    let deadline: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const fail = () => reject(new Error(`${what}: not heard among ${JSON.stringify(this.client.messages.slice(-5))}`));
+      deadline = setTimeout(fail, hearMs);
+    });
+    const heard = this.client.next((m) => !this.heard.has(m) && match(m));
+    const message = await Promise.race([heard, late]).finally(() => clearTimeout(deadline));
     this.heard.add(message);
     this.transcript.socket(what, "got", message);
     return message;

@@ -55,8 +55,8 @@ export class Transcript {
     this.options = options;
   }
 
-  /** One exchange over HTTP, told. */
-  async http(what: string, sent: Sent): Promise<Got> {
+  /** One exchange over HTTP, told; `shown`: what is told of the answer, where not all of it is a matter of the contract. */
+  async http(what: string, sent: Sent, shown: (body: unknown) => unknown = (body) => body): Promise<Got> {
     const { method = sent.body === undefined ? "GET" : "POST", path, body } = sent;
     this.keep(sent);
     const response = await fetch(this.base + path, {
@@ -72,7 +72,7 @@ export class Transcript {
     const json = response.headers.get("content-type")?.startsWith("application/json") === true;
     const got = json && text !== "" ? JSON.parse(text) : text;
     const send = { method, path, ...(body !== undefined && { body }) };
-    this.lines.push({ what, send, status: response.status, body: got });
+    this.lines.push({ what, send, status: response.status, body: shown(got) });
     return { status: response.status, headers: response.headers, body: got };
   }
 

@@ -86,7 +86,7 @@ describe("an agent", () => {
     expect(back.effects).toContainEqual({
       type: "emit",
       name: "status_changed",
-      data: { from: "unavailable", to: "idle" },
+      data: { from: "unavailable", to: "active" },
     });
   });
 

@@ -22,6 +22,8 @@ export interface Able {
   readonly id: string;
   readonly type: string;
   readonly capabilities: readonly string[];
+  /** 0: here; 1: an agent from outside; 2: hosted by another node, which comes to it only where nobody else can. */
+  readonly distance: 0 | 1 | 2;
 }
 
 /** Reads a task's context. */
@@ -47,11 +49,12 @@ export function canDo(able: Able, need: Need): boolean {
   // Contract 004's agents have no type: what they can do is what they do.
   const { type, capabilities } = able;
   if (need.type !== anyType && need.type !== type && !capabilities.includes(need.type)) return false;
-  if (need.type === anyType && need.capabilities.length === 0) return false;
+  // Work that asks for nothing is for any agent from outside; functions are written for one kind of input.
+  if (need.type === anyType && need.capabilities.length === 0) return able.distance === 1;
   return need.capabilities.every((capability) => capabilities.includes(capability));
 }
 
 /** For people: `type`, `a+b`, or the agent's id. */
 export function needName({ agent, type, capabilities }: Need): string {
-  return agent ?? (type === anyType ? capabilities.join("+") : type);
+  return agent ?? (type === anyType && capabilities.length > 0 ? capabilities.join("+") : type);
 }

@@ -16,8 +16,6 @@ export interface Worker extends Able {
   declares(unit: string): boolean;
   /** Of several that could, the one with the lowest load begins. */
   load(): number;
-  /** 0: here; 1: an agent from outside; 2: hosted by another node, which comes to it only where nobody else can. */
-  readonly distance: 0 | 1 | 2;
   /** It takes only what no other worker, however far, is there for. */
   readonly fallback: boolean;
 }

@@ -8,6 +8,7 @@ import { type Distributed, quantile } from "../../distribution.ts";
 import { address } from "../../machines/address.ts";
 import { rfc3339 } from "../dialects/002/map.ts";
 import { invalid } from "../errors.ts";
+import type { Monitor } from "../monitoring/monitor.ts";
 import { activeAgents, activeTasks, runningTasks, waitingTasks } from "../monitoring/words.ts";
 import { defineOperation } from "../operation.ts";
 import { named, requireId } from "./values.ts";
@@ -98,6 +99,46 @@ function rangeMs(text: string): number {
   throw invalid("The request is not valid", [{ path: "time_range", message: "must be between 1s and 7d" }]);
 }
 
+const systemMetrics = z
+  .object({
+    agents: counts,
+    tasks: counts,
+    runs: counts,
+    resources: counts,
+    conflicts: counts,
+    active_agents: z.int(),
+    waiting_tasks: z.int(),
+    running_tasks: z.int(),
+    completed_runs: z.int(),
+    websocket_clients: z.int(),
+    event_streams: z.int(),
+    answers,
+    agent_figures: z.record(z.string(), agentFigures).describe("By agent id."),
+  })
+  .meta({ id: "SystemMetrics" });
+export type SystemMetrics = z.output<typeof systemMetrics>;
+
+/** Of the whole cluster, and of this gateway's clients and answers. */
+export async function readSystemMetrics(monitor: Monitor): Promise<SystemMetrics> {
+  const tally = await monitor.tally();
+  const { traffic } = monitor;
+  return {
+    agents: { ...tally.counts.agent },
+    tasks: { ...tally.counts.task },
+    runs: { ...tally.counts.run },
+    resources: { ...tally.counts.resource },
+    conflicts: { ...tally.counts.conflict },
+    active_agents: activeAgents(tally),
+    waiting_tasks: waitingTasks(tally),
+    running_tasks: runningTasks(tally),
+    completed_runs: tally.counts.run?.succeeded ?? 0,
+    websocket_clients: traffic.socketsTotal,
+    event_streams: traffic.streams,
+    answers: answersOf(traffic.summary()),
+    agent_figures: byAgent(tally),
+  };
+}
+
 const common = { tags: ["system"], method: "GET", scope: "system:read" } as const;
 
 export const metricsOperations = [
@@ -168,42 +209,8 @@ export const metricsOperations = [
     path: "/v1/metrics",
     errors: [],
     input: z.strictObject({}),
-    output: z
-      .object({
-        agents: counts,
-        tasks: counts,
-        runs: counts,
-        resources: counts,
-        conflicts: counts,
-        active_agents: z.int(),
-        waiting_tasks: z.int(),
-        running_tasks: z.int(),
-        completed_runs: z.int(),
-        websocket_clients: z.int(),
-        event_streams: z.int(),
-        answers,
-        agent_figures: z.record(z.string(), agentFigures).describe("By agent id."),
-      })
-      .meta({ id: "SystemMetrics" }),
-    async handle(ctx) {
-      const tally = await ctx.monitor.tally();
-      const { traffic } = ctx.monitor;
-      return {
-        agents: { ...tally.counts.agent },
-        tasks: { ...tally.counts.task },
-        runs: { ...tally.counts.run },
-        resources: { ...tally.counts.resource },
-        conflicts: { ...tally.counts.conflict },
-        active_agents: activeAgents(tally),
-        waiting_tasks: waitingTasks(tally),
-        running_tasks: runningTasks(tally),
-        completed_runs: tally.counts.run?.succeeded ?? 0,
-        websocket_clients: traffic.socketsTotal,
-        event_streams: traffic.streams,
-        answers: answersOf(traffic.summary()),
-        agent_figures: byAgent(tally),
-      };
-    },
+    output: systemMetrics,
+    handle: (ctx) => readSystemMetrics(ctx.monitor),
   }),
   defineOperation({
     ...common,

@@ -1,6 +1,6 @@
 /**
  * Messages of `/v1/ws` and its close codes. In: the union below. Out: `subscribed`,
- * `unsubscribed`, `event`, `live`, `reply`, `error`, `pong`.
+ * `unsubscribed`, `event`, `live`, `serving`, `task`, `withdrawn`, `reply`, `error`, `pong`.
  */
 import { z } from "zod";
 import { freeJson } from "../operation.ts";
@@ -28,7 +28,10 @@ export const clientMessage = z.discriminatedUnion("type", [
     since: z.string().min(1).max(4096).optional(),
     filter: filterSchema.optional(),
   }),
+  /** Ends a subscription, or the serving of an agent. */
   z.strictObject({ type: z.literal("unsubscribe"), id }),
+  /** From now on the agent's tasks come here, each as `task`; the agent tells of them by `tasks.update`. */
+  z.strictObject({ type: z.literal("serve"), id, agent_id: z.string().min(1).max(200) }),
   z.strictObject({
     type: z.literal("request"),
     id,

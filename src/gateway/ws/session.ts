@@ -9,11 +9,12 @@ import { requireScope } from "../auth/credential.ts";
 import { asTroupeError, errorBody, invalid, zodProblems } from "../errors.ts";
 import { checkIdempotencyKey } from "../idempotency.ts";
 import { runOnce } from "../once.ts";
-import type { Services } from "../operation.ts";
+import type { OperationContext, Services } from "../operation.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { Outbox, type Socket } from "./outbox.ts";
 import { type ClientMessage, clientMessage, closeCodes, isAgentSubject } from "./protocol.ts";
 import type { Connection, SocketSession } from "./route.ts";
+import { Servings } from "./servings.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 type Message<T extends ClientMessage["type"]> = Extract<ClientMessage, { type: T }>;
@@ -23,6 +24,7 @@ export class Session implements SocketSession {
   private readonly services: Services;
   private readonly outbox: Outbox;
   private readonly subscriptions: Subscriptions;
+  private readonly servings: Servings;
   private requests = 0;
 
   constructor(socket: Socket, options: Connection) {
@@ -37,6 +39,11 @@ export class Session implements SocketSession {
       tell: (message) => this.tell(message),
       congested: () => this.outbox.congested(),
       tooSlow: () => this.tooSlow(),
+      fail: (id, error) => this.fail(id, error),
+    });
+    this.servings = new Servings({
+      context: () => this.context(),
+      tell: (message) => this.tell(message),
       fail: (id, error) => this.fail(id, error),
     });
   }
@@ -69,12 +76,17 @@ export class Session implements SocketSession {
 
   closed(): void {
     this.outbox.closed();
-    this.subscriptions.stop();
+    this.stop();
   }
 
   close(code: number, reason: string): void {
-    this.subscriptions.stop();
+    this.stop();
     this.outbox.close(code, reason);
+  }
+
+  private stop(): void {
+    this.subscriptions.stop();
+    this.servings.stop();
   }
 
   private parse(bytes: Uint8Array, onId: (id: string) => void): ClientMessage {
@@ -95,8 +107,10 @@ export class Session implements SocketSession {
     else if (message.type === "subscribe") {
       requireScope(this.options.credential, "events:read");
       this.subscriptions.subscribe(message);
-    } else {
-      this.subscriptions.unsubscribe(message.id);
+    } else if (message.type === "serve") this.servings.begin(message.id, message.agent_id);
+    else {
+      if (this.servings.has(message.id)) this.servings.end(message.id);
+      else this.subscriptions.unsubscribe(message.id);
       this.tell({ type: "unsubscribed", id: message.id });
     }
   }
@@ -122,7 +136,7 @@ export class Session implements SocketSession {
   }
 
   private async answer(message: Message<"request">): Promise<unknown> {
-    const { services, credential, baseUrl, correlationId } = this.options;
+    const { services, credential } = this.options;
     const askTimeoutMs = message.timeout_ms ?? services.limits.askTimeoutMs;
     if ((message.operation === undefined) === (message.subject === undefined)) {
       throw invalid("The message is not valid", [{ path: "operation", message: "give either operation or subject" }]);
@@ -136,8 +150,13 @@ export class Session implements SocketSession {
     if (message.idempotency_key !== undefined) checkIdempotencyKey(message.idempotency_key);
     await this.options.request();
     const limits = { ...services.limits, askTimeoutMs };
-    const ctx = { ...services, limits, credential, baseUrl, correlationId, idempotencyKey: message.idempotency_key };
+    const ctx = { ...this.context(), limits, idempotencyKey: message.idempotency_key };
     return runOnce(operation, ctx, message.input ?? {});
+  }
+
+  private context(): OperationContext {
+    const { services, credential, baseUrl, correlationId } = this.options;
+    return { ...services, credential, baseUrl, correlationId };
   }
 
   private tell(message: object): void {
@@ -158,7 +177,7 @@ export class Session implements SocketSession {
   private tooSlow(): void {
     const { logger, limits } = this.services;
     logger.warn({ correlation_id: this.options.correlationId }, "a slow WebSocket client is closed");
-    this.subscriptions.stop();
+    this.stop();
     const error = new TroupeError("overloaded", "This client reads too slowly; resume from its last cursor", {
       buffer_bytes_max: limits.wsBufferBytesMax,
     });

@@ -28,7 +28,7 @@ import {
   heartbeatsMissedMax,
   withdrawnMax,
 } from "./schema.ts";
-import { fits, free, losses, offerOf, slotOf, slotsTaken, slotToTake, withoutSlot, withSlot } from "./slots.ts";
+import { fits, free, losses, offerOf, slotOf, slotsTaken, slotToTake, withoutSlot, withSlot, wordOf } from "./slots.ts";
 
 type AgentEvent = WithMeta<AgentCommand>;
 
@@ -77,7 +77,7 @@ function on<T extends AgentEvent["type"]>(
   });
 }
 
-const statusChanged = (from: string, to: string) => emit("status_changed", { from, to });
+const statusChanged = (from: string, to: string) => (from === to ? [] : [emit("status_changed", { from, to })]);
 
 const agentSetup = setup({
   types: { context: {} as AgentContext, events: {} as AgentEvent },
@@ -120,6 +120,11 @@ const agentSetup = setup({
       reply({ registered: true }),
       ...free(context),
     ]),
+    /** Before it is heard: what it changes. */
+    tellHeard: on("agent.heartbeat", (context, event) => {
+      const reported = { ...context.reported, status: event.status ?? null };
+      return statusChanged(wordOf(context), wordOf({ ...context, reported }));
+    }),
     hear: assign(({ context, event }) => {
       assertEvent(event, "agent.heartbeat");
       const { status, currentTasks, metrics } = event;
@@ -150,6 +155,9 @@ const agentSetup = setup({
         reply({ free: context.concurrency - slotsTaken(context) }),
       ];
     }),
+    tellBusier: effects<AgentContext, AgentEvent>(({ context }) =>
+      statusChanged(wordOf(context, slotsTaken(context) - 1), wordOf(context)),
+    ),
     replyGranted: effects<AgentContext, AgentEvent>(({ context }) => [
       reply({ free: context.concurrency - slotsTaken(context) }),
     ]),
@@ -164,6 +172,7 @@ const agentSetup = setup({
     }),
     tellReleased: on("agent.release", (context, event) => [
       ...(event.withdrawn === true ? [announce("withdrawn", { task: event.task, attempt: event.attempt })] : []),
+      ...statusChanged(wordOf(context, slotsTaken(context) + 1), wordOf(context)),
       ...free(context),
       reply(null),
     ]),
@@ -187,13 +196,10 @@ const agentSetup = setup({
     tellLosses: effects<AgentContext, AgentEvent>(({ context }) => losses(context, "its agent fell silent or left")),
     tellFree: effects<AgentContext, AgentEvent>(({ context }) => free(context)),
     tellUnavailable: effects<AgentContext, AgentEvent>(({ context }) => [
-      statusChanged(
-        slotsTaken(context) === 0 ? "idle" : slotsTaken(context) < context.concurrency ? "active" : "busy",
-        "unavailable",
-      ),
+      ...statusChanged(wordOf(context), "unavailable"),
       reply(null),
     ]),
-    tellAvailable: effects<AgentContext, AgentEvent>(() => [statusChanged("unavailable", "idle")]),
+    tellAvailable: effects<AgentContext, AgentEvent>(({ context }) => statusChanged("unavailable", wordOf(context))),
     tellGone: effects<AgentContext, AgentEvent>(({ context }) => [
       ...(context.healthCheckUrl === null ? [] : [settle(healthWork)]),
       emit("deregistered", { name: context.name }),
@@ -245,7 +251,7 @@ export const agentMachine = agentSetup.createMachine({
       after: { silence: { guard: "fellSilent", target: "unavailable" } },
       on: {
         "agent.register": registering,
-        "agent.heartbeat": { target: "present", reenter: true, actions: ["answerHeartbeat", "hear", "tellFree"] },
+        "agent.heartbeat": { target: "present", reenter: true, actions: ["answerHeartbeat", "tellHeard", "hear", "tellFree"] },
         "agent.deregister": { target: "gone", actions: ["tellLosses", "dropSlots", "tellGone"] },
         "agent.assign": [
           { guard: "holdsSlot", actions: "replyGranted" },
@@ -253,7 +259,7 @@ export const agentMachine = agentSetup.createMachine({
           { guard: "isTooMuch", actions: "refuseRoom" },
           { guard: "knowsTask", target: ".registered", actions: ["grant", "tellGranted"] },
           { guard: "isFull", actions: "refuseFull" },
-          { target: ".registered", actions: ["grant", "tellGranted"] },
+          { target: ".registered", actions: ["grant", "tellGranted", "tellBusier"] },
         ],
         "agent.release": [
           { guard: "mayRelease", target: ".registered", actions: ["release", "tellReleased"] },

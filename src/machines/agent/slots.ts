@@ -11,6 +11,13 @@ export function slotsTaken(context: AgentContext): number {
   return Object.keys(context.slots).length;
 }
 
+/** Words for an agent that is there: `busy` when it can take no more or says so, `idle` only when it says so itself. */
+export function wordOf(context: AgentContext, taken = slotsTaken(context)): "active" | "busy" | "idle" {
+  const { status } = context.reported;
+  if (taken >= context.concurrency || status === "busy") return "busy";
+  return taken === 0 && status === "idle" ? "idle" : "active";
+}
+
 export function slotOf(context: AgentContext, task: string): Slot | undefined {
   return Object.hasOwn(context.slots, task) ? context.slots[task] : undefined;
 }

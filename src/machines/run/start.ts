@@ -104,6 +104,7 @@ function taskCreate(step: RunStep, stage: TaskStage, input: Json): Command {
     input,
     ...(stage.priority === undefined ? {} : { priority: stage.priority }),
     parent: step.meta.self,
+    parentWorkflow: step.c.workflow.name,
     stage: stage.name,
     ...(stage.timeout_ms === undefined ? {} : { timeoutMs: stage.timeout_ms }),
     ...(stage.retry === undefined ? {} : { retry: stage.retry }),

@@ -10,6 +10,7 @@ import { lostMax, type TaskCommand, type TaskContext, unstartedMsMax, watchersMa
 import {
   acceptReport,
   attemptTimedOut,
+  byAgent,
   briefError,
   createdEffects,
   createTask,
@@ -223,7 +224,8 @@ export const taskSetup = setup({
     }),
     tellProgress: on("task.progress", (context, event) => {
       const { fraction, message, details } = event;
-      return [emit("progressed", eventData(context, { fraction, message, ...(details !== undefined && { details }) }))];
+      const told = { fraction, message, ...byAgent(context), ...(details !== undefined && { details }) };
+      return [emit("progressed", eventData(context, told))];
     }),
     tellNote: on("task.note", (context, event) => [emit(event.name, { ...event.data, ...eventData(context) })]),
     save: assign(({ event }) => {

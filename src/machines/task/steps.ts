@@ -194,10 +194,15 @@ export function endEffects(context: TaskContext, status: TaskEnd, meta: StepMeta
   return effects;
 }
 
+/** Who works, or worked, on it. */
+export function byAgent(context: TaskContext): JsonObject {
+  return context.agent === null ? {} : { agent: context.agent };
+}
+
 function endData(context: TaskContext, status: TaskEnd): JsonObject {
-  if (status !== "completed") return eventData(context, { error: briefError(context.error) });
+  if (status !== "completed") return eventData(context, { error: briefError(context.error), ...byAgent(context) });
   const from = context.startedAt ?? context.readyAt ?? context.createdAt;
-  return eventData(context, { durationMs: Math.max(0, (context.finishedAt ?? from) - from) });
+  return eventData(context, { durationMs: Math.max(0, (context.finishedAt ?? from) - from), ...byAgent(context) });
 }
 
 function finishCommand(context: TaskContext, status: TaskEnd, meta: StepMeta) {

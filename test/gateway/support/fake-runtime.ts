@@ -193,6 +193,10 @@ export class FakeRuntime implements Runtime {
     return { stop() {} };
   }
 
+  answerPlain(): { stop(): void } {
+    return { stop() {} };
+  }
+
   announce(): void {}
 
   publish(subject: string, data: Json): void {

@@ -27,6 +27,8 @@ export async function startTroupe(settings: Readonly<Record<string, string>> = {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "warn", GRPC_PORT: "off", ...settings };
   const argv = [bin, "start", "--port", "0", "--data-dir", join(folder, "data")];
   const child = spawn(process.execPath, argv, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  // Also when the one that waits for it gives up.
+  process.once("exit", () => child.kill("SIGTERM"));
   let errors = "";
   child.stderr.on("data", (chunk: Buffer) => {
     errors += chunk.toString();

@@ -62,8 +62,8 @@ export function toMessage(message: TopicMessage, subscriber: string | null): Mes
 /** The workflow that it belongs to, or what a publisher gave as one. */
 function correlationOf({ stored, data, attributes }: TopicMessage): string | null {
   if (stored.type === "run") return stored.kind;
-  const given = isObject(data) ? data.correlation_id : undefined;
-  const known = given ?? attributes.correlation_id ?? attributes.parent_workflow_id ?? attributes.workflow_id;
+  const own = isObject(data) ? (data.correlation_id ?? data.parentWorkflow) : undefined;
+  const known = own ?? attributes.correlation_id ?? attributes.parent_workflow_id ?? attributes.workflow_id;
   if (typeof known === "string") return known;
   return stored.type === "task" && stored.root !== stored.key ? stored.root : null;
 }
@@ -72,11 +72,15 @@ function payloadOf({ stored, data }: TopicMessage): Json {
   if (stored.type === "topic") return data ?? null;
   const { key, kind, name } = stored;
   const own = isObject(data) ? snakeKeys(data) : {};
-  if (stored.type === "agent") return { agent_id: key, type: kind, ...statusIn(agentStatuses, name), ...own };
+  if (stored.type === "agent") {
+    const { from, to, ...rest } = own;
+    const changed = to === undefined ? statusIn(agentStatuses, name) : { status: to, previous_status: from };
+    return { agent_id: key, type: kind, ...changed, ...rest };
+  }
   if (stored.type === "run") return { workflow_id: kind, execution_id: key, ...statusIn(runStatuses, name), ...own };
   if (stored.type === "conflict") return { conflict_id: key, conflict_type: kind, status: name, ...own };
   if (stored.type !== "task") return { source: `${stored.type}/${key}`, event: name, ...own };
-  const { fraction, agent, ...rest } = own;
+  const { fraction, agent, parent_workflow: workflow, ...rest } = own;
   return {
     task_id: key,
     type: kind,
@@ -84,6 +88,7 @@ function payloadOf({ stored, data }: TopicMessage): Json {
     ...(typeof fraction === "number" && { progress: Math.round(fraction * 1e6) / 1e4 }),
     ...(name === "completed" && { progress: 100 }),
     ...(agent !== undefined && { agent_id: agent }),
+    ...(workflow !== undefined && { parent_workflow_id: workflow }),
     ...rest,
   };
 }

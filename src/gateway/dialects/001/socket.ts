@@ -12,11 +12,12 @@ import { invalid, zodProblems } from "../../errors.ts";
 import { followInbox } from "../../request-inbox.ts";
 import type { Conversation, Link } from "../../ws/dialect-session.ts";
 import { rfc3339 } from "../002/map.ts";
+import { type CoreTask, toTask } from "../api-v1/task-map.ts";
 import { taskWord } from "../api-v1/words.ts";
-import { type CoreRequest, type Message, toRequest, toResponse } from "./socket-map.ts";
+import { type CoreRequest, toRequest, toResponse } from "./socket-map.ts";
 import { type Kind, kinds, type Part, schemaOf } from "./socket-schema.ts";
 import { TopicSubscriptions } from "./subscriptions.ts";
-import { toHeartbeat, toTask, toUpdate } from "./work.ts";
+import { toHeartbeat, toUpdate } from "./work.ts";
 
 export function communicationSocket(link: Link): Conversation {
   return new Communication(link);
@@ -212,10 +213,8 @@ class Communication implements Conversation {
   /** The whole task, in the contract's shape. */
   private async tellTask(agentId: string, taskId: string): Promise<void> {
     try {
-      const task = toTask((await this.link.run("tasks.get", { task_id: taskId })) as JsonObject);
-      const workflow = task.parent_workflow_id;
-      const correlationId = typeof workflow === "string" ? workflow : null;
-      this.link.tell(this.message("task.created", agentId, correlationId, task));
+      const task = toTask((await this.link.run("tasks.get", { task_id: taskId })) as CoreTask);
+      this.link.tell(this.message("task.created", agentId, task.parent_workflow_id, task));
     } catch (error) {
       this.link.fail(error);
     }
@@ -233,8 +232,8 @@ class Communication implements Conversation {
     eventType: string,
     agentId: string,
     correlationId: string | null,
-    payload: JsonObject,
-  ): Omit<Message, "topic"> {
+    payload: object,
+  ): object {
     const { runtime } = this.link.services;
     return {
       id: `msg_${runtime.newId()}`,

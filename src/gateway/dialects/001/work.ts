@@ -1,11 +1,8 @@
 /**
- * An agent's work on contract 001's socket: its heartbeats and reports as the core's operations take them, and a
- * task as the contract tells it. Pure.
+ * An agent's work on contract 001's socket: its heartbeats and reports as the core's operations take them. Pure.
  */
-import type { JsonObject } from "../../../machines/effects.ts";
-import { isObject } from "../../../machines/json.ts";
 import { invalid } from "../../errors.ts";
-import { taskWord } from "../api-v1/words.ts";
+import { detailsOf } from "../api-v1/words.ts";
 import type { Part } from "./socket-schema.ts";
 
 /** Only what was given. */
@@ -45,32 +42,7 @@ export function toUpdate(part: Part<"report">): Record<string, unknown> {
     output,
     estimated_completion,
     progress: percent === undefined ? null : percent / 100,
+    details: part.details ?? (words[part.status] === "running" ? detailsOf(output) : null),
     error: typeof error === "string" ? { message: error } : error,
   });
-}
-
-/** A core task with the contract's fields. */
-export function toTask(core: JsonObject): JsonObject {
-  const { form, progress } = core;
-  const said = isObject(form) ? form : {};
-  const fraction = isObject(progress) && typeof progress.fraction === "number" ? progress.fraction : null;
-  return {
-    id: core.task_id,
-    task_id: core.task_id,
-    type: said.type ?? core.task_type,
-    title: core.title,
-    description: core.description,
-    status: taskWord(String(core.status)),
-    priority: said.priority ?? core.priority,
-    progress: fraction === null ? 0 : Math.round(fraction * 1e6) / 1e4,
-    assigned_agent: core.agent ?? core.assigned_agent ?? null,
-    parent_workflow_id: core.parent_workflow ?? core.run_id,
-    input_data: core.input,
-    dependencies: core.dependencies,
-    timeout: typeof core.timeout_ms === "number" ? core.timeout_ms / 1000 : null,
-    attempt: core.attempt,
-    deadline: core.deadline,
-    metadata: core.metadata,
-    created_at: core.created_at,
-  };
 }

@@ -3,6 +3,7 @@
  */
 import type { StoredEvent } from "../../../actors/client.ts";
 import type { JsonObject } from "../../../machines/effects.ts";
+import type { SystemMetrics } from "../../operations/metrics.ts";
 import { rfc3339 } from "../002/map.ts";
 
 export const channels = ["agent_activity", "task_activity", "conflict_alerts", "system_metrics"] as const;
@@ -41,7 +42,11 @@ export function messageOf(event: StoredEvent): object | null {
 
 function dataOf(event: StoredEvent): JsonObject {
   const { key, kind, name, data } = event;
-  if (event.type === "agent") return { agent_id: key, agent_type: kind, ...statusOf(name), ...snakeKeys(data) };
+  if (event.type === "agent") {
+    const { from, to, ...rest } = data;
+    const changed = to === undefined ? statusOf(name) : { status: to, previous_status: from };
+    return { agent_id: key, agent_type: kind, ...changed, ...snakeKeys(rest) };
+  }
   if (event.type === "conflict") return { conflict_id: key, ...snakeKeys(data) };
   const { agent, ...rest } = data;
   const assigned = agent === undefined ? {} : { agent_id: agent, assigned_agent: agent };
@@ -62,4 +67,22 @@ function snakeKeys(data: JsonObject): JsonObject {
   return Object.fromEntries(
     Object.entries(data).map(([key, value]) => [key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), value]),
   );
+}
+
+/** A beat of `system_metrics`. */
+export function metricsOf(state: SystemMetrics, at: number): object {
+  const data = {
+    active_agents: state.active_agents,
+    active_tasks: state.waiting_tasks + state.running_tasks,
+    active_connections: state.websocket_clients + state.event_streams,
+    pending_tasks: state.waiting_tasks,
+    in_progress_tasks: state.running_tasks,
+    completed_tasks: state.tasks.completed ?? 0,
+    failed_tasks: (state.tasks.failed ?? 0) + (state.tasks.timed_out ?? 0),
+    completed_workflows: state.completed_runs,
+    open_conflicts: state.conflicts.open ?? 0,
+    average_response_time: state.answers.average_ms ?? 0,
+    error_rate: state.answers.error_rate,
+  };
+  return { type: "system_metrics", data, timestamp: rfc3339(at) };
 }

@@ -3,10 +3,11 @@
  * Owns which channels a client hears; the words are in map.ts.
  */
 import { z } from "zod";
+import { requireScope } from "../../auth/credential.ts";
 import { invalid, zodProblems } from "../../errors.ts";
 import { type Conversation, type Link, sharedMessage } from "../../ws/dialect-session.ts";
 import { rfc3339 } from "../002/map.ts";
-import { type Channel, channelPatterns, channels, messageOf } from "./map.ts";
+import { type Channel, channelPatterns, channels, messageOf, metricsOf } from "./map.ts";
 
 const incoming = z.object({
   type: z.enum(["subscribe", "unsubscribe"]),
@@ -17,9 +18,16 @@ const told = sharedMessage(messageOf);
 
 export function platformSocket(link: Link): Conversation {
   const heard = new Map<Channel, () => void>();
+  const listenToMetrics = (): (() => void) => {
+    requireScope(link.credential, "system:read");
+    const { pulse, runtime } = link.services;
+    const end = pulse.listen((state) => link.tell(metricsOf(state, runtime.now())));
+    link.onEnd(end);
+    return end;
+  };
   const listen = async (channel: Channel): Promise<() => void> => {
     const pattern = channelPatterns[channel];
-    if (pattern === null) return () => undefined;
+    if (pattern === null) return listenToMetrics();
     return link.subscribe(pattern, ({ event }) => {
       const bytes = told(event);
       if (bytes !== null) link.push(bytes);

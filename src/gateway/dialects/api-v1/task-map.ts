@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { freeJson, freeObject } from "../../operation.ts";
 import { metadata, ownId, retryPolicy, seconds, toRetry, typeName } from "./schema.ts";
-import { priority, priorityNumber, secondsToMs, taskWord } from "./words.ts";
+import { detailsOf, priority, priorityNumber, secondsToMs, taskWord } from "./words.ts";
 
 /** A time with or without its zone; without one it is UTC. */
 export const instant = z.string().transform((text, issue) => {
@@ -35,9 +35,6 @@ export const taskBody = z.object({
 });
 export type TaskBody = z.output<typeof taskBody>;
 
-/** The type of agents that come without one, and of tasks that name neither type nor capability. */
-const anyWorker = "worker";
-
 /** What the client reads back in its own words. */
 interface Form {
   readonly priority?: z.output<typeof priority>;
@@ -47,10 +44,10 @@ interface Form {
   readonly resources?: unknown;
 }
 
-/** The core's input of `tasks.create`. */
-export function toCreate(body: TaskBody): Record<string, unknown> {
+/** The core's input of `tasks.create`. A deadline that is over already is told back, and ends nothing. */
+export function toCreate(body: TaskBody, now: number): Record<string, unknown> {
   const capabilities = body.required_capabilities ?? [];
-  const type = typeof body.type === "string" ? typeName(body.type) : capabilities.length > 0 ? "any" : anyWorker;
+  const type = typeof body.type === "string" ? typeName(body.type) : "any";
   const retry = toRetry(body.retry_policy);
   const form: Form = {
     ...(body.priority !== null && body.priority !== undefined && { priority: body.priority }),
@@ -67,7 +64,7 @@ export function toCreate(body: TaskBody): Record<string, unknown> {
     parent_workflow: body.parent_workflow_id,
     dependencies: body.dependencies,
     resources: body.resources,
-    deadline: body.deadline,
+    deadline: typeof body.deadline === "string" && Date.parse(body.deadline) > now ? body.deadline : null,
     estimated_completion: body.estimated_completion,
     metadata: body.metadata,
     priority: form.priority === undefined ? null : priorityNumber(form.priority),
@@ -147,7 +144,8 @@ export function toTask(one: CoreTask) {
     retry_policy: form.retry_policy ?? null,
     attempt: one.attempt,
     deadline: form.deadline ?? one.deadline,
-    estimated_completion: one.estimated_completion ?? null,
+    // As the client wrote it: whole seconds without a fraction.
+    estimated_completion: one.estimated_completion?.replace(/\.000Z$/, "Z") ?? null,
     metadata: one.metadata,
     created_at: one.created_at,
     started_at: one.started_at,
@@ -201,7 +199,7 @@ export function toUpdate(taskId: string, update: TaskUpdate): Record<string, unk
     agent_id: update.agent_id,
     progress: typeof update.progress === "number" ? update.progress / 100 : null,
     message: update.message,
-    details: update.details,
+    details: update.details ?? (updateStatus(update) === "running" ? detailsOf(output) : null),
     estimated_completion: update.estimated_completion,
     ...(updateStatus(update) === "failed" &&
       failure !== null &&

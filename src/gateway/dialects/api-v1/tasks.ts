@@ -48,7 +48,7 @@ async function create(ctx: OperationContext, body: TaskBody, waits: number | und
   if (typeof body.type !== "string" && typeof body.title !== "string") {
     throw invalid("The task is not valid", [{ path: "type", message: "give a type, or a title" }]);
   }
-  const { task } = await call<{ task: CoreTask }>(ctx, "tasks.create", toCreate(body));
+  const { task } = await call<{ task: CoreTask }>(ctx, "tasks.create", toCreate(body, ctx.runtime.now()));
   return toTask(await settled(ctx, task, waits));
 }
 

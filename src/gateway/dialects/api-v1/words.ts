@@ -2,6 +2,7 @@
  * Words of the contracts under `/api/v1` for the core's states and numbers, and back. Pure.
  */
 import { z } from "zod";
+import { isObject } from "../../../machines/json.ts";
 
 /** Core statuses of a task by the contracts' word. A task that was given to an agent is pending until the agent begins. */
 export const taskWords = {
@@ -40,4 +41,13 @@ export function priorityNumber(given: Priority): number {
 /** Seconds of the contracts as the core's milliseconds. */
 export function secondsToMs(seconds: number): number {
   return Math.max(1, Math.round(seconds * 1000));
+}
+
+/** Longer ones are read with the task, not told with its progress. */
+const toldMax = 4_096;
+
+/** What there is so far, as details of the progress: contract 001 tells them there. */
+export function detailsOf(output: unknown): Record<string, unknown> | undefined {
+  if (!isObject(output) || JSON.stringify(output).length > toldMax) return undefined;
+  return output;
 }

@@ -62,7 +62,7 @@ async function heard(task_id: string, words: readonly [string, string, string | 
   await hear["000"].next((m) => m.type === "task_update" && m.task_id === task_id && m.status === status);
   await hear["001"].next((m) => m.event_type === event && m.payload.task_id === task_id);
   if (type !== null) await hear["004"].next((m) => m.type === type && m.data.task_id === task_id);
-  await hear.v1.next((m) => m.type === "event" && m.name === name && m.key === task_id);
+  await hear.v1.next((m) => m.type === "event" && m.event.name === name && m.event.key === task_id);
 }
 
 /** The run's events as contract 002 streams them, to their end. */
@@ -92,7 +92,7 @@ test("made by 002, done by an agent of 004 through 001, read by 000", { timeout:
   expect((await get(`/v1/agents/${agent.id}`)).agent_type).toBe("crosser");
   await hear["001"].next((m) => m.event_type === "agent.registered" && m.payload.agent_id === agent.id);
   await hear["004"].next((m) => m.type === "agent_registered" && m.data.agent_id === agent.id);
-  await hear.v1.next((m) => m.type === "event" && m.name === "registered" && m.key === agent.id);
+  await hear.v1.next((m) => m.type === "event" && m.event.name === "registered" && m.event.key === agent.id);
 
   const { task } = await get(`/api/v1/agents/${agent.id}/tasks/next?wait=30`);
   expect(task).toMatchObject({ id: task_id, input_data: { rows: 3 } });

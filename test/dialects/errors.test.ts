@@ -24,7 +24,11 @@ beforeAll(async () => {
     { name: "reader", key: "reads", scopes: ["tasks:read"] },
   ];
   real = await startReal();
-  on = await startOver(real.runtime, { apiKeys, auth: { jwt: { secret, scopes: ["*"] } }, limits: { bodyBytesMax: 65_536 } });
+  on = await startOver(real.runtime, {
+    apiKeys,
+    auth: { jwt: { secret, scopes: ["*"] } },
+    limits: { bodyBytesMax: 65_536 },
+  });
   broken = await start();
   await post("/api/v1/tasks", { id: "waiting", type: "nobody_does_this" });
   await post("/api/v1/tasks", { id: "second", type: "nobody_does_this", dependencies: ["waiting"] });
@@ -192,7 +196,10 @@ async function failing(code: ErrorCode | "internal", act: () => Promise<Reply>):
 const run = { workflow: { name: "echo" }, input: 1 };
 const brokenRun = (code: ErrorCode) => failing(code, () => broken.send("POST", "/v1/runs", run));
 /** One of `/v1/ws`, as a reply. */
-async function overSocket(messages: readonly object[], where: Pick<Started, "base"> = on): Promise<Pick<Reply, "status" | "body">> {
+async function overSocket(
+  messages: readonly object[],
+  where: Pick<Started, "base"> = on,
+): Promise<Pick<Reply, "status" | "body">> {
   const client = await Client.open(where.base, [], { headers: key });
   for (const message of messages) client.send(message);
   const error = await client.next((m) => m.type === "error");
@@ -200,6 +207,7 @@ async function overSocket(messages: readonly object[], where: Pick<Started, "bas
   return { status: errorKinds[error.error.code as ErrorCode].status, body: error };
 }
 
+const download = { artifact_id: "a", expires: "1", signature: "b" };
 const own: Readonly<Record<ErrorCode, () => Promise<Pick<Reply, "status" | "body">>>> = {
   invalid_input: () => post("/v1/runs", {}),
   invalid_template: () => post("/v1/tasks", { task_type: "x", input: { template_id: "none", parameters: {} } }),
@@ -207,7 +215,7 @@ const own: Readonly<Record<ErrorCode, () => Promise<Pick<Reply, "status" | "body
   forbidden: () => get("/v1/runs", { "x-api-key": "reads" }),
   not_found: () => get("/v1/runs/none"),
   method_not_allowed: () => on.send("PATCH", "/v1/runs", {}, key),
-  not_acceptable: () => overSocket([{ type: "request", id: "a", operation: "artifacts.download", input: {} }]),
+  not_acceptable: () => overSocket([{ type: "request", id: "a", operation: "artifacts.download", input: download }]),
   task_timed_out: cases001.TASK_TIMEOUT as () => Promise<Reply>,
   async conflict() {
     const { task } = (await post("/v1/tasks", { task_type: "nobody_does_this", input: 1 })).body;
@@ -220,7 +228,12 @@ const own: Readonly<Record<ErrorCode, () => Promise<Pick<Reply, "status" | "body
     return post("/v1/tasks", { task_type: "nobody_does_this", input: 2 }, headers);
   },
   already_exists: () =>
-    on.send("PUT", "/v1/workflows/once", { name: "once", version: "1.0.0", stages: [{ name: "b", agent_type: "x" }] }, key),
+    on.send(
+      "PUT",
+      "/v1/workflows/once",
+      { name: "once", version: "1.0.0", stages: [{ name: "b", agent_type: "x" }] },
+      key,
+    ),
   cursor_expired: () => {
     broken.runtime.oldest = 5;
     return overSocket([{ type: "subscribe", id: "s", pattern: ">", since: "c1" }], broken);

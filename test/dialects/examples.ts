@@ -82,7 +82,11 @@ function blocksOf(text: string): Block[] {
       else {
         const n = (seen.get(heading) ?? 0) + 1;
         seen.set(heading, n);
-        blocks.push({ id: n === 1 ? heading : `${heading} ${n}`, language: open.language, text: open.lines.join("\n") });
+        blocks.push({
+          id: n === 1 ? heading : `${heading} ${n}`,
+          language: open.language,
+          text: open.lines.join("\n"),
+        });
         open = undefined;
       }
     } else if (open !== undefined) open.lines.push(line);

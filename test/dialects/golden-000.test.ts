@@ -20,14 +20,17 @@ const [, header = "", key = ""] = /'(X-API-Key)': '([^']+)'/.exec(examples.text(
 const at = (name: string) => `/ninja-api/grpc/${name}`;
 /** Path and query of a `ws://` example, its placeholders filled; with the key in the query, as the text wants it. */
 function socketAt(id: string, values: Record<string, string> = {}): string {
-  const path = examples.text(id).trim().replace(/^ws:\/\/[^/]+/, "");
+  const path = examples
+    .text(id)
+    .trim()
+    .replace(/^ws:\/\/[^/]+/, "");
   const named = path.replace(/<([a-z_]+)>/g, (whole, name) => values[name] ?? whole);
   return named.includes("?") ? named : `${named}?api_key=${key}`;
 }
 const headers = { [header]: key };
 
 test("HTTP, sockets and the client's example", { timeout: 240_000 }, async () => {
-  const told = new Transcript("000", troupe.base, { headers });
+  const told = new Transcript("000", troupe.base, { headers, vary: ["client_secret"] });
   const post = (what: string, name: string, body: unknown) => told.http(what, { path: at(name), body });
   const patch = (id: string, body: object) =>
     told.http("its agent tells of it", { method: "PATCH", path: `/api/v1/tasks/${id}`, body });
@@ -120,8 +123,12 @@ test("the client's example runs as it stands", { timeout: 240_000 }, async () =>
   const env = { PATH: process.env.PATH, PYTHONPATH: client };
   const child = spawn("python3", ["-B", "-c", program], { env, stdio: ["ignore", "pipe", "pipe"] });
   const told = { out: "", err: "" };
-  child.stdout.on("data", (chunk: Buffer) => void (told.out += chunk));
-  child.stderr.on("data", (chunk: Buffer) => void (told.err += chunk));
+  child.stdout.on("data", (chunk: Buffer) => {
+    told.out += chunk;
+  });
+  child.stderr.on("data", (chunk: Buffer) => {
+    told.err += chunk;
+  });
   const [code] = await once(child, "close");
   expect([code, told.err]).toEqual([0, ""]);
   expect(told.out).toMatch(

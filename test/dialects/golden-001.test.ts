@@ -28,7 +28,11 @@ beforeAll(async () => {
   const [name = "", value = ""] = examples.text("Authentication").split(": ");
   expect(`Bearer ${token}`.startsWith(value.replace(/\.\.\.$/, "."))).toBe(true);
   headers = { [name]: `Bearer ${token}` };
-  told = new Transcript("001", troupe.base, { headers, names, vary: ["client_secret", "access_token", "hash", "trace_id"] });
+  told = new Transcript("001", troupe.base, {
+    headers,
+    names,
+    vary: ["client_secret", "access_token", "hash", "trace_id"],
+  });
 }, 180_000);
 afterAll(() => troupe?.stop());
 
@@ -52,7 +56,10 @@ test("HTTP and sockets", { timeout: 240_000 }, async () => {
   const [, base = ""] = /base_url: "(.+)"/.exec(examples.text("Base Configuration")) ?? [];
   const [, limit] = /rate_limit: (\d+)\/minute/.exec(examples.text("Base Configuration")) ?? [];
   const first = await at("Rate Limiting", `${base}/tasks`);
-  const shown = examples.text("Rate Limiting").split("\n").map((line) => line.split(": ")[0] as string);
+  const shown = examples
+    .text("Rate Limiting")
+    .split("\n")
+    .map((line) => line.split(": ")[0] as string);
   const [most, left, reset] = shown.map((name) => Number(first.headers.get(name)));
   expect([most, left]).toEqual([Number(limit), Number(limit) - 1]);
   expect(reset).toBeGreaterThan(Date.now() / 1000 - 1);
@@ -91,11 +98,17 @@ test("HTTP and sockets", { timeout: 240_000 }, async () => {
   const agent = await Told.at(told, troupe.base, `${base}${endpoint}?api_key=${access_token}`);
   agent.say("a heartbeat", { heartbeat: { id: 1, agent_id: "agent-001", status: "active", current_tasks: 0 } });
   await agent.hear("acknowledged", (m) => m.ack);
-  await agent.hear("its first task", event("task.created", (m) => m.payload.id === "task-002"));
+  await agent.hear(
+    "its first task",
+    event("task.created", (m) => m.payload.id === "task-002"),
+  );
   agent.say("done", { report: { id: 2, task_id: "task-002", status: "completed", output_data: { ok: true } } });
   await agent.hear("acknowledged", (m) => m.ack?.id === 2);
   await watcher.hear("WebSocket Event Types: task.completed", event("task.completed"));
-  await agent.hear("its second task", event("task.created", (m) => m.payload.id === "task-001"));
+  await agent.hear(
+    "its second task",
+    event("task.created", (m) => m.payload.id === "task-001"),
+  );
 
   const update = examples.http("Update Task Status", { task_id: "task-001" });
   const updated = await told.http("Update Task Status", update);
@@ -129,7 +142,11 @@ test("HTTP and sockets", { timeout: 240_000 }, async () => {
   const begun = await told.http("Create Workflow", workflow);
   expect(begun.body).toMatchObject({ ...(workflow.body as object), id: "workflow-123" });
   await watcher.hear("WebSocket Event Types: workflow.started", event("workflow.started"));
-  for (const [doer, n] of [["requirement_analysis", 1], ["architecture_planning", 2], ["agent-001", 3]] as const) {
+  for (const [doer, n] of [
+    ["requirement_analysis", 1],
+    ["architecture_planning", 2],
+    ["agent-001", 3],
+  ] as const) {
     await work(doer, { n });
     await watcher.hear("WebSocket Event Types: workflow.stage_completed", event("workflow.stage_completed"));
   }

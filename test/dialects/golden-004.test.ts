@@ -177,7 +177,8 @@ test("HTTP and sockets", { timeout: 240_000 }, async () => {
   for (const socket of [ws, client, plain]) socket.close();
 
   const [exposed] = await run("Prometheus Metrics", {}, () => metricNames);
-  for (const name of metricNames) expect(exposed).toMatch(new RegExp(`^# TYPE ${name} (counter|gauge|histogram)$`, "m"));
+  for (const name of metricNames)
+    expect(exposed).toMatch(new RegExp(`^# TYPE ${name} (counter|gauge|histogram)$`, "m"));
   expect((await run("High Response Times", {}, () => "text"))[0]).toContain("http_request_duration_seconds_bucket");
   const [health] = await run("Health Check");
   expect(departures(examples.json("Health Check 2"), health)).toEqual([]);

@@ -29,7 +29,8 @@ export class Told {
   async hear(what: string, match: (message: Message) => boolean = () => true): Promise<Message> {
     let deadline: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      const fail = () => reject(new Error(`${what}: not heard among ${JSON.stringify(this.client.messages.slice(-5))}`));
+      const fail = () =>
+        reject(new Error(`${what}: not heard among ${JSON.stringify(this.client.messages.slice(-5))}`));
       deadline = setTimeout(fail, hearMs);
     });
     const heard = this.client.next((m) => !this.heard.has(m) && match(m));

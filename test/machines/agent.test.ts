@@ -55,7 +55,11 @@ describe("an agent", () => {
     expect(attempts(full.when(assign("t2", 2)))).toEqual({ t1: 1, t2: 2 });
     expect(story(grown(register, assign("t1", 2)).when(assign("t1", 1)).effects)).toEqual(["refuse conflict"]);
     expect(status(full.when(release("t1")))).toBe("active");
-    expect(story(full.when(release("t1")).effects)).toEqual(["announce free", "reply null"]);
+    // Busy and back, for those who watch agents.
+    expect(grown(register, assign("t1")).when(assign("t2")).effects).toContainEqual(
+      expect.objectContaining({ name: "status_changed", data: { from: "active", to: "busy" } }),
+    );
+    expect(story(full.when(release("t1")).effects)).toEqual(["emit status_changed", "announce free", "reply null"]);
     expect(attempts(full.when(release("t1", 7)))).toEqual({ t1: 1, t2: 1 });
     expect(status(grown(register, assign("t1")).when(release("t1")))).toBe("idle");
   });

@@ -251,7 +251,11 @@ export const agentMachine = agentSetup.createMachine({
       after: { silence: { guard: "fellSilent", target: "unavailable" } },
       on: {
         "agent.register": registering,
-        "agent.heartbeat": { target: "present", reenter: true, actions: ["answerHeartbeat", "tellHeard", "hear", "tellFree"] },
+        "agent.heartbeat": {
+          target: "present",
+          reenter: true,
+          actions: ["answerHeartbeat", "tellHeard", "hear", "tellFree"],
+        },
         "agent.deregister": { target: "gone", actions: ["tellLosses", "dropSlots", "tellGone"] },
         "agent.assign": [
           { guard: "holdsSlot", actions: "replyGranted" },

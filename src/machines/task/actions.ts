@@ -10,8 +10,8 @@ import { lostMax, type TaskCommand, type TaskContext, unstartedMsMax, watchersMa
 import {
   acceptReport,
   attemptTimedOut,
-  byAgent,
   briefError,
+  byAgent,
   createdEffects,
   createTask,
   dependencyDone,

@@ -1,7 +1,7 @@
 /**
  * Contract 001's messages as inputs of core operations, and their results in its shapes. Pure.
  */
-import type { TroupeError } from "../../../machines/errors.ts";
+import { TroupeError } from "../../../machines/errors.ts";
 import { secondsToMs } from "../api-v1/words.ts";
 import type { PublicationMessage, RequestMessage, ResponseMessage } from "./schema.ts";
 
@@ -84,11 +84,15 @@ export function toResponse(one: CoreRequest) {
 /** How long a client may wait before it asks an unavailable agent again, seconds: two heartbeats. */
 const retryAfter = 60;
 
-/** What a refusal tells besides: the request's correlation id, and when to try an agent again. */
-export function errorDetails(error: TroupeError, message: RequestMessage): Record<string, unknown> {
-  return {
+/**
+ * A refusal of a request in the contract's words: no response in time is the task's time-out, and it tells the
+ * request's correlation id and when to try an agent again.
+ */
+export function requestRefusal(error: TroupeError, message: RequestMessage): TroupeError {
+  const late = error.code === "timed_out" && error.details?.request_id !== undefined;
+  return new TroupeError(late ? "task_timed_out" : error.code, error.message, {
     ...(error.code === "agent_unavailable" && { agent_id: message.target, retry_after: retryAfter }),
     ...error.details,
     ...(typeof message.correlation_id === "string" && { correlation_id: message.correlation_id }),
-  };
+  });
 }

@@ -11,7 +11,7 @@ import { freeJson, type Operation, type OperationContext } from "../../operation
 import { anyId } from "../api-v1/schema.ts";
 import {
   type CoreRequest,
-  errorDetails,
+  requestRefusal,
   toPublicationInput,
   toRequestInput,
   toResponse,
@@ -36,9 +36,7 @@ async function ask(ctx: OperationContext, asked: RequestMessage) {
     const { request_id: id, correlation_id } = made;
     return { id, request_id: id, status: "pending", correlation_id, callback_url: asked.callback_url ?? null };
   } catch (error) {
-    if (!(error instanceof TroupeError)) throw error;
-    const code = error.code === "timed_out" && error.details?.request_id !== undefined ? "task_timed_out" : error.code;
-    throw new TroupeError(code, error.message, errorDetails(error, asked));
+    throw error instanceof TroupeError ? requestRefusal(error, asked) : error;
   }
 }
 

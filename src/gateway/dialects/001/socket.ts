@@ -14,6 +14,7 @@ import type { Conversation, Link } from "../../ws/dialect-session.ts";
 import { rfc3339 } from "../002/map.ts";
 import { type CoreTask, toTask } from "../api-v1/task-map.ts";
 import { taskWord } from "../api-v1/words.ts";
+import { requestRefusal } from "./map.ts";
 import { type CoreRequest, toRequest, toResponse } from "./socket-map.ts";
 import { type Kind, kinds, type Part, schemaOf } from "./socket-schema.ts";
 import { TopicSubscriptions } from "./subscriptions.ts";
@@ -132,19 +133,21 @@ class Communication implements Conversation {
       ...(timeout !== undefined && timeout !== null && { timeout_ms: Math.max(1, Math.round(timeout * 1000)) }),
       ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)),
     };
-    const made = (await this.link.run("requests.create", { ...input, wait: false })) as CoreRequest;
-    if (callback === undefined || callback === null) this.await(input);
+    const refused = (error: unknown) => (error instanceof TroupeError ? requestRefusal(error, part) : error);
+    const run = (wait: boolean) =>
+      this.link.run("requests.create", { ...input, wait }).catch((error: unknown) => Promise.reject(refused(error)));
+    const made = (await run(false)) as CoreRequest;
+    if (callback === undefined || callback === null) this.await(input.request_id, run(true));
     return { request_id: made.request_id, status: made.status };
   }
 
   /** The same request again, now waiting: it is the one that was made. */
-  private await(input: { readonly request_id: string }): void {
+  private await(requestId: string, waits: Promise<unknown>): void {
     this.requests++;
-    this.link
-      .run("requests.create", { ...input, wait: true })
+    waits
       .then(
         (one) => this.link.tell(toResponse(one as CoreRequest)),
-        (error) => this.link.fail(error, { request: { id: input.request_id } }),
+        (error) => this.link.fail(error, { request: { id: requestId } }),
       )
       .finally(() => this.requests--);
   }
@@ -228,12 +231,7 @@ class Communication implements Conversation {
     }
   }
 
-  private message(
-    eventType: string,
-    agentId: string,
-    correlationId: string | null,
-    payload: object,
-  ): object {
+  private message(eventType: string, agentId: string, correlationId: string | null, payload: object): object {
     const { runtime } = this.link.services;
     return {
       id: `msg_${runtime.newId()}`,

@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { settingsTable } from "../src/config.ts";
+import { tagsOf } from "../src/gateway/dialect.ts";
 import { operations } from "../src/gateway/table.ts";
 import { type ErrorKind, errorKinds } from "../src/machines/errors.ts";
 
@@ -37,7 +38,8 @@ function errorTable(): string {
 
 /** A table for each group of operations; one of two groups stands in both. */
 function operationTables(): string {
-  const tags = [...new Set(operations.flatMap((one) => one.tags))];
+  const { own, published } = tagsOf(operations);
+  const tags = [...own, ...published];
   const table = (tag: string): string => {
     const rows = operations
       .filter((one) => one.tags.includes(tag))

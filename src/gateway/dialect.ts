@@ -11,6 +11,7 @@ import { coreOperations } from "./operations/index.ts";
 export const dialectTags = {
   "000": "contract 000: agent runtime",
   "001": "contract 001: agent communication",
+  "002": "contract 002: runs",
   "003": "contract 003: AG-UI",
   "004": "contract 004: multi-agent platform",
 } as const;
@@ -19,9 +20,17 @@ export type Dialect = keyof typeof dialectTags;
 export const dialectDescriptions: Readonly<Record<string, string>> = {
   [dialectTags["000"]]: "Execute a prompt, ask for its status, cancel it.",
   [dialectTags["001"]]: "Agents, tasks, workflows of stages, requests and publications.",
+  [dialectTags["002"]]: "Runs of workflows, their events, checkpoints and artifacts: Troupe's own paths.",
   [dialectTags["003"]]: "Runs as AG-UI events.",
   [dialectTags["004"]]: "Agents, tasks, resources, conflicts, workflows of steps, dashboard.",
 };
+
+/** Troupe's own groups, then those of the published contracts. */
+export function tagsOf(operations: readonly Operation[]): { readonly own: string[]; readonly published: string[] } {
+  const used = new Set(operations.flatMap((one) => one.tags));
+  const published = Object.values(dialectTags).filter((tag) => used.has(tag));
+  return { own: [...used].filter((tag) => !published.some((one) => one === tag)), published };
+}
 
 type Common = Omit<Described, "tags" | "errors" | "scope" | "lenient">;
 

@@ -10,6 +10,7 @@ import { TroupeError } from "../machines/errors.ts";
 import { canonicalJson } from "../machines/json.ts";
 import { formatPath } from "./errors.ts";
 import { faultOffset } from "./json-fault.ts";
+import { countMembers, repeatedName } from "./json-names.ts";
 
 /** Parses a body. Throws `invalid_input` with line and column (or byte) of the fault. */
 export function parseJson(bytes: Uint8Array, depthMax: number): Json {
@@ -27,8 +28,16 @@ export function parseJson(bytes: Uint8Array, depthMax: number): Json {
   } catch {
     throw malformed(text);
   }
-  checkJson(value, depthMax);
+  if (checkJson(value, depthMax) !== countMembers(buffer)) throw twice(repeatedName(buffer) ?? "");
   return value;
+}
+
+/** Readers differ in which of the two they take: here nobody has to guess. */
+function twice(name: string): TroupeError {
+  const shown = name.slice(0, 100);
+  return new TroupeError("invalid_input", `The body is not JSON: the name '${shown}' stands twice in one object`, {
+    problems: [{ path: shown, message: "stands twice in one object" }],
+  });
 }
 
 function malformed(text: string): TroupeError {
@@ -66,8 +75,12 @@ function refuse(place: Place, what: string): never {
   });
 }
 
-/** Throws `invalid_input` with the path of what cannot be kept as it is. Iterative: depth cannot hurt it. */
-export function checkJson(root: Json, depthMax: number): void {
+/**
+ * Throws `invalid_input` with the path of what cannot be kept as it is. Iterative: depth cannot hurt it. Returns how
+ * many members its objects have together.
+ */
+export function checkJson(root: Json, depthMax: number): number {
+  let members = 0;
   const todo: Place[] = [{ value: root, depth: 0, key: "", parent: undefined }];
   for (let place = todo.pop(); place !== undefined; place = todo.pop()) {
     const { value, depth } = place;
@@ -85,6 +98,7 @@ export function checkJson(root: Json, depthMax: number): void {
       } else {
         if (Object.getPrototypeOf(value) !== Object.prototype) refuse(place, "is not JSON");
         for (const [key, inner] of Object.entries(value)) {
+          members++;
           const child = { value: inner as Json, depth: depth + 1, key, parent };
           if (reservedKeys.has(key)) refuse(child, "is a reserved name");
           if (!wellFormed(key)) refuse(child, "holds half of a surrogate pair");
@@ -93,6 +107,7 @@ export function checkJson(root: Json, depthMax: number): void {
       }
     }
   }
+  return members;
 }
 
 /** ES2024's `isWellFormed`, which Node 20 has and the ES2023 types do not. */

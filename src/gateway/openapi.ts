@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { type ErrorCode, errorKinds } from "../machines/errors.ts";
-import { dialectDescriptions } from "./dialect.ts";
+import { dialectDescriptions, tagsOf } from "./dialect.ts";
 import { errorSchemas, errorShapeOf } from "./error-shape.ts";
 import { bodyOptional, fromQuery, takesBody } from "./http/request.ts";
 import { takesKey } from "./once.ts";
@@ -34,6 +34,7 @@ const errorSchema = {
 export function openApiDocument(operations: readonly Operation[], version: string, serverUrl: string): Json {
   const components = new Components();
   const paths: Record<string, Json> = {};
+  const { own, published } = tagsOf(operations);
   for (const operation of operations) {
     const method = operation.method.toLowerCase();
     paths[operation.path] = { ...paths[operation.path], [method]: describe(operation, components) };
@@ -49,10 +50,15 @@ export function openApiDocument(operations: readonly Operation[], version: strin
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     servers: [{ url: serverUrl }],
-    tags: [...new Set(operations.flatMap((o) => o.tags))].map((name) => ({
+    tags: [...own, ...published].map((name) => ({
       name,
       description: dialectDescriptions[name] ?? `Operations on ${name}.`,
     })),
+    // For viewers that show groups of groups.
+    "x-tagGroups": [
+      { name: "Troupe", tags: own },
+      { name: "Published contracts", tags: published },
+    ].filter(({ tags }) => tags.length > 0),
     security: [{ apiKey: [] }, { bearer: [] }],
     paths,
     components: {

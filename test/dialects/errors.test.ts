@@ -227,6 +227,14 @@ const own: Readonly<Record<ErrorCode, () => Promise<Pick<Reply, "status" | "body
     await post("/v1/tasks", { task_type: "nobody_does_this", input: 1 }, headers);
     return post("/v1/tasks", { task_type: "nobody_does_this", input: 2 }, headers);
   },
+  in_progress: () => {
+    const input = { target: "slow", request_type: "x", data: 1, timeout_ms: 3_000 };
+    const same = { type: "request", operation: "requests.create", input, idempotency_key: "under-way" };
+    return overSocket([
+      { ...same, id: "first", timeout_ms: 10_000 },
+      { ...same, id: "second", timeout_ms: 200 },
+    ]);
+  },
   already_exists: () =>
     on.send(
       "PUT",

@@ -17,7 +17,7 @@ export class Examples {
   private readonly blocks = new Map<string, Block>();
   private readonly used = new Set<string>();
 
-  constructor(contract: "000" | "001" | "004") {
+  constructor(contract: "000" | "001" | "002" | "004") {
     const text = readFileSync(join(import.meta.dirname, "examples", `${contract}.md`), "utf8");
     for (const block of blocksOf(text)) this.blocks.set(block.id, block);
   }

@@ -50,7 +50,7 @@ test("each published contract is a group, with its paths", () => {
   expect(inGroup(dialectTags["000"])).toContain("/ninja-api/grpc/execute_task");
   expect(inGroup(dialectTags["001"])).toContain("/api/v1/agents/register");
   expect(inGroup(dialectTags["002"])).toContain("/v1/runs/{run_id}/events");
-  expect(inGroup(dialectTags["003"]).every((path) => path.startsWith("/ag-ui"))).toBe(true);
+  expect(inGroup(dialectTags["003"]).filter((path) => path.includes("/ag-ui"))).not.toEqual([]);
   expect(inGroup(dialectTags["004"])).toContain("/api/v1/dashboard/summary");
   for (const path of ["/api/v1/tasks", "/api/v1/workflows"]) {
     expect(inGroup(dialectTags["001"])).toContain(path);

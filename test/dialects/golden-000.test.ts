@@ -13,7 +13,7 @@ const examples = new Examples("000");
 let troupe: Troupe;
 beforeAll(async () => {
   troupe = await startTroupe({ TROUPE_API_KEYS: "client:your-api-key" });
-}, 180_000);
+}, 400_000);
 afterAll(() => troupe?.stop());
 
 const [, header = "", key = ""] = /'(X-API-Key)': '([^']+)'/.exec(examples.text("Authentication")) ?? [];

@@ -33,7 +33,7 @@ beforeAll(async () => {
     names,
     vary: ["client_secret", "access_token", "hash", "trace_id"],
   });
-}, 180_000);
+}, 400_000);
 afterAll(() => troupe?.stop());
 
 const at = (what: string, path: string, body?: unknown, method?: string) =>

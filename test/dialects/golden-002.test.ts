@@ -12,7 +12,7 @@ beforeAll(async () => {
   told = new Transcript("002", troupe.base, {
     vary: ["trace_id", "span_id", "parent_span_id", "next_cursor", "agent"],
   });
-}, 180_000);
+}, 400_000);
 afterAll(() => troupe?.stop());
 
 /** Messages of an event stream, in order; `data` is one line of JSON. */

@@ -18,7 +18,7 @@ let told: Transcript;
 beforeAll(async () => {
   troupe = await startTroupe({ TROUPE_API_KEYS: keys, TROUPE_JWT_SECRET: secret });
   told = new Transcript("004", troupe.base, { vary: ["client_secret", "uptime_seconds"] });
-}, 180_000);
+}, 400_000);
 afterAll(() => troupe?.stop());
 
 // biome-ignore lint/suspicious/noExplicitAny: answers and messages are any JSON

@@ -11,7 +11,7 @@ beforeAll(async () => {
   server = await startNatsServer();
   troupe = await startTroupe({ NATS_URL: server.url });
   nats = await connect({ servers: server.url });
-}, 180_000);
+}, 400_000);
 afterAll(async () => {
   await nats?.close();
   await troupe?.stop();

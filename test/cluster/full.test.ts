@@ -25,7 +25,7 @@ async function room(free: boolean): Promise<void> {
 }
 
 const create = () => post(both.base, "/v1/tasks", { task_type: "nobody", input: null });
-const listed = async () => (await both.json<{ tasks: { task_id: string }[] }>("/v1/tasks?limit=100")).tasks.length;
+const listed = async () => (await both.json<{ data: unknown[] }>("/v1/tasks?limit=100")).data.length;
 
 test("a full journal refuses commands with storage_full and keeps what it has", { timeout: 120_000 }, async () => {
   const first = await create();

@@ -17,7 +17,7 @@ beforeAll(async () => {
   await registerWorkflows(grpc.base);
   agui = grpc.stub("ag_ui.service.AGUIService");
   eventType = (await protoRoot(["ag_ui/events.proto"])).lookupType("ag_ui.Event");
-}, 60_000);
+});
 afterAll(() => grpc.stop());
 
 const refused = (promise: Promise<unknown>): Promise<ServiceError> =>
@@ -40,7 +40,7 @@ function typed(response: Message): Message {
 }
 
 describe("RunAgent", () => {
-  test("gives the run's events, as JSON and in their own types", { timeout: 30_000 }, async () => {
+  test("gives the run's events, as JSON and in their own types", async () => {
     const asked = request("Hello there, dear bees");
     const responses = await run(asked);
     const events = responses.map(eventOf);
@@ -69,7 +69,7 @@ describe("RunAgent", () => {
     expect(session.runs).toHaveLength(1);
   });
 
-  test("a workflow's stages are steps; its checkpoint interrupts, a resume ends it", { timeout: 30_000 }, async () => {
+  test("a workflow's stages are steps; its checkpoint interrupts, a resume ends it", async () => {
     const input = { text: "# Bees\n\nBees fly. They are small." };
     const asked = request("Read it", { agent: "document-brief", forwarded_props: any({ input }) });
     const events = (await run(asked)).map(eventOf);
@@ -91,7 +91,7 @@ describe("RunAgent", () => {
     expect(session.state).toEqual({ list: [1, { a: null }] });
   });
 
-  test("a client that cancels cancels its run", { timeout: 30_000 }, async () => {
+  test("a client that cancels cancels its run", async () => {
     const asked = request("wait:begin one wait:cancelled two", { agent: "gated-chat" });
     const inbox = new Inbox(agui.stream("RunAgent", asked));
     await inbox.next((response) => eventOf(response).type === "RUN_STARTED");
@@ -102,7 +102,7 @@ describe("RunAgent", () => {
     await ended(asked.thread_id, "canceled");
   });
 
-  test("so does a deadline that passes", { timeout: 30_000 }, async () => {
+  test("so does a deadline that passes", async () => {
     const asked = request("one wait:deadline two", { agent: "gated-chat" });
     const inbox = new Inbox(agui.stream("RunAgent", asked, { deadlineMs: 2_000 }));
     expect((await inbox.end())?.code).toBe(status.DEADLINE_EXCEEDED);
@@ -138,7 +138,7 @@ async function ended(thread: string, wanted: string): Promise<void> {
       const session = (await (await fetch(`${grpc.base}/v1/sessions/${thread}`)).json()) as Message;
       return session.runs?.at(-1)?.status === wanted;
     },
-    15_000,
+    60_000,
     `the run to be ${wanted}`,
   );
 }

@@ -29,7 +29,7 @@ beforeAll(async () => {
   grpc = await startGrpc();
   await registerWorkflows(grpc.base, [asking]);
   runs = grpc.stub("agent.runtime.v1.AgentRuntime");
-}, 60_000);
+});
 afterAll(() => grpc.stop());
 
 const refused = (promise: Promise<unknown>): Promise<ServiceError> =>

@@ -10,7 +10,7 @@ let agents: Stub;
 beforeAll(async () => {
   grpc = await startGrpc();
   agents = grpc.stub("agent.AgentService");
-}, 60_000);
+});
 afterAll(() => grpc.stop());
 
 const refused = (promise: Promise<unknown>): Promise<ServiceError> =>

@@ -27,7 +27,7 @@ beforeAll(async () => {
   grpc = await startGrpc({ limits: { stallMs } });
   await registerWorkflows(grpc.base, [talk]);
   runs = grpc.stub("agent.runtime.v1.AgentRuntime");
-}, 60_000);
+});
 afterAll(() => grpc.stop());
 
 setFlagsFromString("--expose-gc");

@@ -24,7 +24,7 @@ let grpc: Grpc;
 beforeAll(async () => {
   grpc = await startGrpc();
   await registerWorkflows(grpc.base, [telling]);
-}, 60_000);
+});
 afterAll(() => grpc.stop());
 
 interface Followed {
@@ -109,7 +109,7 @@ async function socket(): Promise<{ events: Message[]; close(): void }> {
   return { events, close: () => client.close() };
 }
 
-test("everybody is told the same, in the same order", { timeout: 120_000 }, async () => {
+test("everybody is told the same, in the same order", async () => {
   const thread = "thread-of-four";
   const ws = await socket();
   const input = {
@@ -122,19 +122,19 @@ test("everybody is told the same, in the same order", { timeout: 120_000 }, asyn
     context: [],
   };
   const agUi = await sse("/ag-ui/agents/telling", { ...input, forwardedProps: { input: { gate: "four" } } });
-  await until(() => grpc.gate.reached.has("four-1"), 30_000);
+  await until(() => grpc.gate.reached.has("four-1"), 60_000);
   const session = (await (await fetch(`${grpc.base}/v1/sessions/${thread}`)).json()) as Message;
   const run_id = session.runs[0].run;
   // The others come while it runs: each has a part as history and the rest live.
   const events = await sse(`/v1/runs/${run_id}/events`);
   const stream = new Inbox(grpc.stub("agent.runtime.v1.AgentRuntime").stream("StreamEvents", { run_id }));
   grpc.gate.open("four-1");
-  await until(() => grpc.gate.reached.has("four-2"), 30_000);
+  await until(() => grpc.gate.reached.has("four-2"), 60_000);
   const same = { thread_id: thread, run_id: "r1", agent: "telling", forwarded_props: any({ input: { gate: "four" } }) };
   const typed = new Inbox(grpc.stub("ag_ui.service.AGUIService").stream("RunAgent", same));
   const joined = await sse(`/ag-ui/threads/${thread}/events`);
   grpc.gate.open("four-2");
-  await until(() => grpc.gate.reached.has("four-3"), 30_000);
+  await until(() => grpc.gate.reached.has("four-3"), 60_000);
   grpc.gate.open("four-3");
   // The AG-UI runs end with the interrupt; the run's own streams go on.
   await agUi.ended;
@@ -148,7 +148,7 @@ test("everybody is told the same, in the same order", { timeout: 120_000 }, asyn
   await events.ended;
   expect(await stream.end()).toBeNull();
   const stored = () => ws.events.filter(({ root }) => root === run_id);
-  await until(() => stored().some(({ type, name }) => type === "run" && name === "completed"), 30_000);
+  await until(() => stored().some(({ type, name }) => type === "run" && name === "completed"), 60_000);
   ws.close();
 
   // WebSocket: every stored event, numbered without a gap.

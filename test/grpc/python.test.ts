@@ -43,13 +43,13 @@ describe.skipIf(missing.length > 0 && process.env.CI === undefined)("a Python cl
     ]);
     grpc = await startGrpc({ apiKeys: parseApiKeys("python:python-key") });
     await registerWorkflows(grpc.base, [], "python-key");
-  }, 120_000);
+  });
   afterAll(async () => {
     await grpc.stop();
     rmSync(generated, { recursive: true, force: true });
   });
 
-  test("speaks all four services", { timeout: 120_000 }, async () => {
+  test("speaks all four services", async () => {
     const env = { ...process.env, PYTHONPATH: generated };
     const { stdout } = await promisify(execFile)(python, [script, grpc.at], { env, timeout: 100_000 });
     const told = JSON.parse(stdout);

@@ -37,7 +37,7 @@ describe("with credentials", () => {
     });
     await registerWorkflows(grpc.base, [], "top");
     runs = grpc.stub("agent.runtime.v1.AgentRuntime");
-  }, 60_000);
+  });
   afterAll(() => grpc.stop());
   const key = (of: string) => ({ metadata: { "x-api-key": of } });
 
@@ -90,7 +90,7 @@ describe("with credentials", () => {
     expect([error.code, detailsOf(error).metadata.scope]).toEqual([status.PERMISSION_DENIED, "runs:write"]);
   });
 
-  test("streams of one credential are bounded", { timeout: 30_000 }, async () => {
+  test("streams of one credential are bounded", async () => {
     const created = await runs.call(
       "CreateRun",
       { workflow: { name: "document-brief" }, input: jsonValue({ text: "# B\n\nBees fly." }) },
@@ -112,12 +112,12 @@ describe("with credentials", () => {
       );
       again.cancel();
       return began;
-    }, 10_000);
+    }, 60_000);
     first[1]?.cancel();
   });
 
   test("requests are counted as over HTTP, whatever the protocol, and told in metadata", {
-    timeout: 60_000,
+    timeout: 150_000,
   }, async () => {
     const { initial } = await runs.callFully("ListRuns", {}, key("low"));
     expect(initial.get("x-ratelimit-limit")).toEqual(["60"]);
@@ -144,7 +144,7 @@ describe("without credentials", () => {
     grpc = await startGrpc({ limits: { bodyBytesMax: 100_000 } });
     await registerWorkflows(grpc.base);
     runs = grpc.stub("agent.runtime.v1.AgentRuntime");
-  }, 60_000);
+  });
   afterAll(() => grpc.stop());
 
   test("a message that is too large is refused, and the next one is served", async () => {
@@ -159,7 +159,7 @@ describe("without credentials", () => {
     const error = await refused(runs.call("CreateRun", { workflow: { name: "echo" }, input: deep }));
     expect([status.INVALID_ARGUMENT, status.INTERNAL]).toContain(error.code);
     // Thousands of levels, as bytes that no client library would write.
-    const bytes = nested(20_000);
+    const bytes = nested(8_000);
     const raw = new Client(grpc.at, credentials.createInsecure());
     opened.push(raw);
     const answer = await new Promise<ServiceError | null>((resolve) => {
@@ -171,7 +171,7 @@ describe("without credentials", () => {
         (error) => resolve(error),
       );
     });
-    expect(answer?.code).not.toBe(status.OK);
+    expect([status.INVALID_ARGUMENT, status.INTERNAL]).toContain(answer?.code);
     expect((await runs.call("ListRuns", {})).data).toEqual([]);
   });
 
@@ -218,7 +218,7 @@ describe("without credentials", () => {
         );
       });
     for (const name of ["", ...services]) {
-      await until(async () => (await check(name)).status === "SERVING", 10_000);
+      await until(async () => (await check(name)).status === "SERVING", 60_000);
     }
     expect((await refused(check("nothing"))).code).toBe(status.NOT_FOUND);
   });
@@ -342,7 +342,7 @@ describe("TLS", () => {
     clientAuthorities: mutual ? read("ca.pem") : undefined,
   });
 
-  test("clients that trust the authority are served, plain ones are not", { timeout: 60_000 }, async () => {
+  test("clients that trust the authority are served, plain ones are not", async () => {
     const grpc = await startGrpc({ tls: tls(false) });
     try {
       const trusting = stub("agent.runtime.v1.AgentRuntime", grpc.at, {
@@ -357,7 +357,7 @@ describe("TLS", () => {
     }
   });
 
-  test("mutual: a client's certificate is its credential; none, none", { timeout: 60_000 }, async () => {
+  test("mutual: a client's certificate is its credential; none, none", async () => {
     const grpc = await startGrpc({
       tls: tls(true),
       auth: { certificates: { header: "", proxies: [], scopes: ["runs:read"] } },
@@ -389,13 +389,13 @@ describe("TLS", () => {
   });
 });
 
-test("closing ends streams with UNAVAILABLE, lets calls finish, and cancels no run", { timeout: 60_000 }, async () => {
+test("closing ends streams with UNAVAILABLE, lets calls finish, and cancels no run", async () => {
   const grpc = await startGrpc();
   await registerWorkflows(grpc.base);
   const agui = grpc.stub("ag_ui.service.AGUIService");
   const messages = [{ id: "m", role: "user", content: "one wait:closing two" }];
   const inbox = new Inbox(agui.stream("RunAgent", { thread_id: "t", run_id: "r", agent: "gated-chat", messages }));
-  await until(() => grpc.gate.reached.has("closing"), 20_000);
+  await until(() => grpc.gate.reached.has("closing"), 60_000);
   await grpc.gateway.close(5_000);
   expect((await inbox.end())?.code).toBe(status.UNAVAILABLE);
   const { view } = await grpc.real.runtime.read({ type: "session", key: "t" });

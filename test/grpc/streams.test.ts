@@ -11,10 +11,9 @@ beforeAll(async () => {
   grpc = await startGrpc();
   await registerWorkflows(grpc.base);
   service = grpc.stub("ag_ui.service.AGUIAdvancedService");
-}, 60_000);
+});
 afterAll(() => grpc.stop());
 
-const longer = { timeout: 60_000 };
 const http = async (path: string): Promise<Message> => (await fetch(grpc.base + path)).json();
 /** The event inside of an answer that has one. */
 const inside = ({ event }: Message): Message => eventOf(event);
@@ -59,7 +58,7 @@ class Chat {
 }
 
 describe("StreamingChat", () => {
-  test("answers messages one after the other, in one session", longer, async () => {
+  test("answers messages one after the other, in one session", async () => {
     const chat = await new Chat().begin("echo", { initial_state: any({ a: 1 }) });
     chat.say("one");
     chat.say("two");
@@ -80,14 +79,14 @@ describe("StreamingChat", () => {
     expect(await http(`/v1/sessions/${chat.id}`)).toMatchObject({ message_count: 4, state: { a: 1 } });
   });
 
-  test("a pause holds events back and loses none; a resume lets them go", longer, async () => {
+  test("a pause holds events back and loses none; a resume lets them go", async () => {
     const chat = await new Chat().begin("gated-chat");
     await chat.sayHalf("pause");
     chat.control("PAUSE");
     await chat.status("PAUSED");
     const before = chat.inbox.seen.length;
     grpc.gate.open("pause");
-    await until(async () => (await http(`/v1/sessions/${chat.id}`)).runs[0].status === "succeeded", 20_000);
+    await until(async () => (await http(`/v1/sessions/${chat.id}`)).runs[0].status === "succeeded", 60_000);
     expect(chat.inbox.seen).toHaveLength(before);
     chat.control("RESUME");
     await chat.status("FINISHED");
@@ -96,14 +95,14 @@ describe("StreamingChat", () => {
     expect(await chat.inbox.end()).toBeNull();
   });
 
-  test("a cancel stops the run and drops what waits; the chat goes on", longer, async () => {
+  test("a cancel stops the run and drops what waits; the chat goes on", async () => {
     const chat = await new Chat().begin("gated-chat");
     await chat.sayHalf("never", "never said");
     chat.control("CANCEL");
     expect((await chat.event("RUN_FINISHED")).outcome).toEqual({ type: "cancelled" });
     const statuses = () =>
       chat.inbox.seen.flatMap(({ status: told }) => (told ? [`${told.status}:${told.message}`] : []));
-    await until(() => statuses().length === 3, 10_000);
+    await until(() => statuses().length === 3, 60_000);
     expect(statuses().sort()).toEqual(["ACTIVE:cancel", "FINISHED:", "FINISHED:cancelled"]);
     chat.say("after");
     expect((await chat.event("RUN_FINISHED")).outcome.type).toBe("success");
@@ -112,7 +111,7 @@ describe("StreamingChat", () => {
     expect(await chat.inbox.end()).toBeNull();
   });
 
-  test("a reset forgets messages and state, and stops what runs", longer, async () => {
+  test("a reset forgets messages and state, and stops what runs", async () => {
     const chat = await new Chat().begin("gated-chat", { initial_state: any({ a: 1 }) });
     await chat.sayHalf("reset");
     chat.control("RESET");
@@ -128,14 +127,14 @@ describe("StreamingChat", () => {
     expect(await chat.inbox.end()).toBeNull();
   });
 
-  test("who goes cancels the run", longer, async () => {
+  test("who goes cancels the run", async () => {
     const chat = await new Chat().begin("gated-chat");
     await chat.sayHalf("gone");
     chat.inbox.cancel();
-    await until(async () => (await http(`/v1/sessions/${chat.id}`)).runs[0].status === "canceled", 20_000);
+    await until(async () => (await http(`/v1/sessions/${chat.id}`)).runs[0].status === "canceled", 60_000);
   });
 
-  test("a beginning that cannot be is told, and another may follow", longer, async () => {
+  test("a beginning that cannot be is told, and another may follow", async () => {
     const chat = new Chat();
     chat.stream.write({ init: { agent: "nobody-here" } });
     expect((await chat.inbox.next()).init).toMatchObject({ success: false, error_message: /nobody-here/ });
@@ -164,7 +163,7 @@ describe("StreamingChat", () => {
     ["a second init", { init: { agent: "echo" } }, status.FAILED_PRECONDITION],
     ["another chat's id", { control: { chat_id: "other", action: "PAUSE" } }, status.NOT_FOUND],
     ["an empty message", { message: {} }, status.INVALID_ARGUMENT],
-  ])("%s ends the stream", longer, async (_, request, code) => {
+  ])("%s ends the stream", async (_, request, code) => {
     const chat = await new Chat().begin("echo");
     chat.stream.write(request);
     expect((await chat.inbox.end())?.code).toBe(code);
@@ -177,7 +176,7 @@ describe("HumanInLoop", () => {
     return { stream, inbox: new Inbox(stream) };
   };
 
-  test("an approval is asked for on one stream and given on another", longer, async () => {
+  test("an approval is asked for on one stream and given on another", async () => {
     const asking = open();
     const request_id = `deploy-${++count}`;
     const action = { request_id, action_description: "Deploy?", action_data: any({ to: "production" }) };
@@ -215,7 +214,7 @@ describe("HumanInLoop", () => {
     ["NUMBER", "42", 42],
     ["BOOLEAN", "true", true],
     ["JSON", '{"a":[1]}', { a: [1] }],
-  ])("an input of type %s is asked for and given on the same stream", longer, async (input_type, text, wanted) => {
+  ])("an input of type %s is asked for and given on the same stream", async (input_type, text, wanted) => {
     const { stream, inbox } = open();
     const request_id = `input-${++count}`;
     stream.write({ input: { request_id, prompt: "How many?", input_type } });
@@ -230,7 +229,7 @@ describe("HumanInLoop", () => {
     expect(await inbox.end()).toBeNull();
   });
 
-  test("a wrong input is refused; the question stays and can be asked for again", longer, async () => {
+  test("a wrong input is refused; the question stays and can be asked for again", async () => {
     const first = open();
     const request_id = `input-${++count}`;
     const input = { request_id, prompt: "How many?", input_type: "NUMBER" };
@@ -253,7 +252,7 @@ describe("HumanInLoop", () => {
     second.inbox.cancel();
   });
 
-  test("a question that is cancelled is told as refused", longer, async () => {
+  test("a question that is cancelled is told as refused", async () => {
     const { stream, inbox } = open();
     const request_id = `gone-${++count}`;
     stream.write({ approval: { request_id, action_description: "Wait" } });
@@ -266,7 +265,7 @@ describe("HumanInLoop", () => {
     expect(await inbox.end()).toBeNull();
   });
 
-  test("a workflow's checkpoint is answered by its interrupt's id", longer, async () => {
+  test("a workflow's checkpoint is answered by its interrupt's id", async () => {
     const agui = grpc.stub("ag_ui.service.AGUIService");
     const forwarded_props = any({ input: { text: "# Bees\n\nBees fly." } });
     const request = { thread_id: `t-${++count}`, run_id: "r", agent: "document-brief", forwarded_props };
@@ -276,7 +275,7 @@ describe("HumanInLoop", () => {
     stream.end({ approval_response: { request_id: id, approved: true } });
     expect(await inbox.end()).toBeNull();
     const run = id.slice(0, id.lastIndexOf(":"));
-    await until(async () => (await http(`/v1/runs/${run}`)).status === "succeeded", 20_000);
+    await until(async () => (await http(`/v1/runs/${run}`)).status === "succeeded", 60_000);
   });
 
   test.each([
@@ -307,7 +306,7 @@ describe("BatchRunAgent", () => {
       .map(({ type, delta }) => (type === "TEXT_MESSAGE_CONTENT" ? delta : ""))
       .join("");
 
-  test("in order: each run after the one before", longer, async () => {
+  test("in order: each run after the one before", async () => {
     const messages = await all(batch([one("a"), one("b"), one("c")]));
     expect([0, 1, 2].map((at) => textOf(messages, at))).toEqual(["a", "b", "c"]);
     const order = messages.slice(0, -1).map(({ request_id }) => request_id);
@@ -316,20 +315,20 @@ describe("BatchRunAgent", () => {
     expect(complete(messages).completed_at.seconds).toBeGreaterThan(1_600_000_000);
   });
 
-  test("side by side, up to the bound", longer, async () => {
+  test("side by side, up to the bound", async () => {
     const requests = [1, 2, 3].map((n) => one(`one wait:side-${n} two`, "gated-chat"));
     const inbox = new Inbox(batch(requests, { parallel_execution: true, max_concurrent: 2 }));
-    await until(() => grpc.gate.reached.has("side-1") && grpc.gate.reached.has("side-2"), 20_000);
+    await until(() => grpc.gate.reached.has("side-1") && grpc.gate.reached.has("side-2"), 60_000);
     expect(grpc.gate.reached.has("side-3")).toBe(false);
     grpc.gate.open("side-2");
-    await until(() => grpc.gate.reached.has("side-3"), 20_000);
+    await until(() => grpc.gate.reached.has("side-3"), 60_000);
     grpc.gate.open("side-1");
     grpc.gate.open("side-3");
     expect(await inbox.end()).toBeNull();
     expect(complete(inbox.seen)).toMatchObject({ successful_requests: 3, failed_requests: 0 });
   });
 
-  test("a request that is wrong fails alone", longer, async () => {
+  test("a request that is wrong fails alone", async () => {
     const messages = await all(batch([one("a"), one("x", "nobody-here"), { ...one("x"), run_id: "" }, one("d")]));
     const errors = messages.filter(({ error }) => error);
     expect(errors.map(({ request_id, error }) => [request_id, error.error_code])).toEqual([
@@ -340,7 +339,7 @@ describe("BatchRunAgent", () => {
     expect(complete(messages)).toMatchObject({ successful_requests: 2, failed_requests: 2 });
   });
 
-  test("a time-out cancels what runs and begins nothing more", longer, async () => {
+  test("a time-out cancels what runs and begins nothing more", async () => {
     const requests = [one("one wait:too-long two", "gated-chat"), one("b")];
     const timeout = { seconds: Math.floor(Date.now() / 1000) + 2, nanos: 0 };
     const messages = await all(batch(requests, { timeout }));
@@ -351,7 +350,7 @@ describe("BatchRunAgent", () => {
     ]);
     expect(complete(messages)).toMatchObject({ successful_requests: 0, failed_requests: 2 });
     const thread = requests[0]?.thread_id;
-    await until(async () => (await http(`/v1/sessions/${thread}`)).runs[0].status === "canceled", 20_000);
+    await until(async () => (await http(`/v1/sessions/${thread}`)).runs[0].status === "canceled", 60_000);
     expect((await fetch(`${grpc.base}/v1/sessions/${requests[1]?.thread_id}`)).status).toBe(404);
   });
 

@@ -7,6 +7,7 @@ import pino from "pino";
 import { Grants } from "./actors/dispatch/grants.ts";
 import { AgentExecutor } from "./actors/executors/agent.ts";
 import { CallbackExecutor } from "./actors/executors/callback.ts";
+import { HealthExecutor } from "./actors/executors/health.ts";
 import { ResolveExecutor } from "./actors/executors/resolve.ts";
 import { type Host, startHost } from "./actors/host.ts";
 import { Hosting } from "./actors/hosting.ts";
@@ -176,7 +177,7 @@ async function startNode(composition: Composition, bus: NatsBus, started: Starte
       for (const agent of agents) executor.host(agent);
       const outside = newOutside(config.callbackAllow, bus.clock);
       const callbacks = new CallbackExecutor(port, { outside, secret: (name) => runtime.secret(name) });
-      return [executor, new ResolveExecutor(port), callbacks];
+      return [executor, new ResolveExecutor(port), callbacks, new HealthExecutor(port, outside)];
     },
     hosted: () => executor?.stats() ?? [],
   });

@@ -16,16 +16,19 @@ export class RestartableTroupe {
   readonly base: string;
   private readonly port: number;
   private readonly folder: string;
+  private readonly settings: Readonly<Record<string, string>>;
   private child: ChildProcess | undefined;
 
-  private constructor(port: number, folder: string) {
+  private constructor(port: number, folder: string, settings: Readonly<Record<string, string>>) {
     this.port = port;
     this.folder = folder;
+    this.settings = settings;
     this.base = `http://127.0.0.1:${port}`;
   }
 
-  static async begin(): Promise<RestartableTroupe> {
-    const troupe = new RestartableTroupe(await lastingPort(), await mkdtemp(join(tmpdir(), "troupe-clients-")));
+  static async begin(settings: Readonly<Record<string, string>> = {}): Promise<RestartableTroupe> {
+    const folder = await mkdtemp(join(tmpdir(), "troupe-clients-"));
+    const troupe = new RestartableTroupe(await lastingPort(), folder, settings);
     await troupe.start();
     return troupe;
   }
@@ -33,7 +36,8 @@ export class RestartableTroupe {
   /** Resolves when it is ready. */
   async start(): Promise<void> {
     const argv = [bin, "start", "--port", String(this.port), "--data-dir", join(this.folder, "data")];
-    const env = { PATH: process.env.PATH, HOME: process.env.HOME, LOG_LEVEL: "warn", GRPC_PORT: "off" };
+    const { PATH, HOME } = process.env;
+    const env = { PATH, HOME, LOG_LEVEL: "warn", GRPC_PORT: "off", ...this.settings };
     const child = spawn(process.execPath, argv, { cwd: this.folder, env, stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     let errors = "";

@@ -127,6 +127,20 @@ describe("an agent", () => {
     expect(status(grown(quiet, { type: "agent.heartbeat" }).when(silence))).toBe("unavailable");
   });
 
+  it("is unavailable when its health check says so, whatever its heartbeats say, and back when that is well again", () => {
+    const checked = { ...register, healthCheckUrl: "https://a.example/health" };
+    const health = (ok: boolean): Command => ({ type: "agent.health", ok });
+    expect(story(grown(checked).when(health(true)).effects)).toEqual(["reply null"]);
+    const unwell = grown(checked, health(true), assign("t1", 3)).when(health(false));
+    expect(status(unwell)).toBe("unavailable");
+    expect(story(unwell.effects)).toContain("send task/t1 work.lose");
+    const down = [checked, health(true), health(false)] as const;
+    expect(status(grown(...down).when({ type: "agent.heartbeat" }))).toBe("unavailable");
+    expect(status(grown(...down, { type: "agent.heartbeat" }).when(health(true)))).toBe("idle");
+    expect(status(grown(...down).when(checked))).toBe("idle");
+    expect(status(grown(checked, silence).when({ type: "agent.heartbeat" }))).toBe("idle");
+  });
+
   it("grants no more of its capacity than it has", () => {
     const able = { ...register, concurrency: 9, capacity: { cpu: 2 } };
     const needs = (task: string, amounts: Record<string, number>) => ({ ...assign(task), amounts });

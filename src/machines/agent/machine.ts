@@ -95,6 +95,8 @@ const agentSetup = setup({
     hasToTake: ({ context, event }) => event.type === "agent.take" && slotToTake(context, event.task) !== undefined,
     isOthers: ({ context, event }) =>
       event.type === "agent.register" && event.bySelf !== true && (event.createdBy ?? null) !== context.createdBy,
+    /** Its heartbeats do not bring it back; its health check does. */
+    isUnhealthy: ({ context }) => context.healthy === false,
     isHealthy: ({ event }) => event.type === "agent.health" && event.ok,
     isThisInstance: ({ context, event }) => event.type === "agent.lose" && event.instance === context.instance,
     fellSilent: ({ context }) => context.liveness,
@@ -142,6 +144,10 @@ const agentSetup = setup({
     answerHeartbeat: on("agent.heartbeat", (context, event) => {
       const unknown = (event.tasks ?? []).filter((task) => slotOf(context, task) === undefined);
       return [reply({ cancelled: [...new Set([...context.withdrawn, ...unknown])] })];
+    }),
+    noteHealth: assign(({ event }) => {
+      assertEvent(event, "agent.health");
+      return { healthy: event.ok };
     }),
     grant: assign(({ context, event }) => {
       assertEvent(event, "agent.assign");
@@ -271,7 +277,10 @@ export const agentMachine = agentSetup.createMachine({
         ],
         "agent.take": [{ guard: "hasToTake", actions: ["replyTaken", "take"] }, { actions: "replyNothing" }],
         "agent.credentials": { actions: "replyCredentials" },
-        "agent.health": [{ guard: "isHealthy", actions: "acknowledge" }, { target: "unavailable" }],
+        "agent.health": [
+          { guard: "isHealthy", actions: ["noteHealth", "acknowledge"] },
+          { target: "unavailable", actions: "noteHealth" },
+        ],
         "agent.lose": [{ guard: "isThisInstance", target: "unavailable" }, { actions: "acknowledge" }],
         "work.lose": { actions: "watchHealth" },
       },
@@ -288,10 +297,13 @@ export const agentMachine = agentSetup.createMachine({
       entry: ["tellLosses", "tellUnavailable", "dropSlots"],
       on: {
         "agent.register": registering,
-        "agent.heartbeat": { target: "present", actions: ["answerHeartbeat", "hear", "tellAvailable", "tellFree"] },
+        "agent.heartbeat": [
+          { guard: "isUnhealthy", actions: ["answerHeartbeat", "hear"] },
+          { target: "present", actions: ["answerHeartbeat", "hear", "tellAvailable", "tellFree"] },
+        ],
         "agent.health": [
-          { guard: "isHealthy", target: "present", actions: ["tellAvailable", "tellFree", "acknowledge"] },
-          { actions: "acknowledge" },
+          { guard: "isHealthy", target: "present", actions: ["noteHealth", "tellAvailable", "tellFree", "acknowledge"] },
+          { actions: ["noteHealth", "acknowledge"] },
         ],
         "agent.deregister": { target: "gone", actions: "tellGone" },
         "agent.assign": { actions: "refuseUnavailable" },

@@ -128,6 +128,8 @@ export interface AgentContext {
   readonly capacity: Amounts;
   readonly metadata: JsonObject;
   readonly healthCheckUrl: string | null;
+  /** What its health check said last; absent: it has not answered well yet. */
+  readonly healthy?: boolean;
   readonly secretHash: string | null;
   readonly createdBy: string | null;
   readonly instance: string | null;

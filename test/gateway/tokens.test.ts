@@ -1,7 +1,9 @@
 /** Tokens, stored keys and rate limits, over HTTP: what is accepted, what is refused, what an answer says. */
 import { createHmac, generateKeyPairSync, sign } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import WebSocket from "ws";
 import { rateDefinition, windowMs } from "../../src/machines/rate/machine.ts";
 import { absent, type State, step } from "../machines/driver.ts";
 import { type Started, start } from "./support/start.ts";
@@ -132,4 +134,39 @@ test("no minute sees more than the limit, however leases are taken and given bac
       }
     }),
   );
+});
+
+test.each(["native", "javascript"] as const)("handshakes tell of the limit and count (%s server)", async (server) => {
+  const on = await start({ apiKeys: [{ name: "a", key: "k", scopes: ["*"] }], auth: { rateLimit: 3 }, server });
+  const shake = (path: string, headers: Record<string, string>): Promise<IncomingMessage> =>
+    new Promise((resolve, reject) => {
+      const socket = new WebSocket(`${on.base.replace("http", "ws")}${path}`, { headers });
+      let answer: IncomingMessage | undefined;
+      socket.on("upgrade", (response) => {
+        answer = response;
+      });
+      socket.on("open", () => {
+        socket.terminate();
+        resolve(answer as IncomingMessage);
+      });
+      socket.on("unexpected-response", (_, response) => {
+        response.resume();
+        resolve(response);
+      });
+      socket.on("error", reject);
+    });
+  for (const [i, path] of ["/v1/ws", "/ws?api_key=k", "/api/v1/ws/client-1"].entries()) {
+    const { statusCode, headers } = await shake(path, path.includes("api_key") ? {} : { "x-api-key": "k" });
+    expect([statusCode, headers["x-ratelimit-limit"], headers["x-ratelimit-remaining"]]).toEqual([
+      101,
+      "3",
+      `${2 - i}`,
+    ]);
+  }
+  const refused = await shake("/api/v1/ws/client-1", { "x-api-key": "k" });
+  expect([refused.statusCode, refused.headers["x-ratelimit-remaining"]]).toEqual([429, "0"]);
+  expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
+  const over = await on.get("/api/v1/tasks", { "x-api-key": "k" });
+  expect([over.status, over.body.error.code]).toEqual([429, "RATE_LIMIT_EXCEEDED"]);
+  await on.gateway.close(100);
 });

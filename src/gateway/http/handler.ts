@@ -144,22 +144,29 @@ export class Handler {
     const { head } = exchange;
     const admitted = this.admit(res, operation, head);
     const path = pathFields(operation, match.values);
-    if (head.idempotencyKey !== "" && takesKey(operation)) checkIdempotencyKey(head.idempotencyKey);
     const run = ({ credential, headers, refused }: Admitted, body: Json | undefined): void => {
       exchange.extra.push(...headers);
       if (refused !== undefined) this.fail(exchange, refused);
       else this.perform(exchange, operation, credential, path, body).catch((error) => this.fail(exchange, error));
     };
+    const failed = ({ headers, refused }: Admitted, error: unknown): void => {
+      exchange.extra.push(...headers);
+      this.fail(exchange, refused ?? error);
+    };
     if (!(admitted instanceof Promise)) {
-      if (admitted.refused !== undefined || !takesBody(operation)) run(admitted, undefined);
-      else this.withBody(res, exchange, operation, (body) => run(admitted, body));
+      const done = (body: Json | undefined): void => run(admitted, body);
+      if (admitted.refused !== undefined || !takesBody(operation)) done(undefined);
+      else this.withBody(res, exchange, operation, done, (error) => failed(admitted, error));
       return;
     }
     // The body comes meanwhile; who is not admitted is told at once.
     admitted.catch((error) => this.fail(exchange, error));
-    const then = (body: Json | undefined): void => void admitted.then((one) => run(one, body)).catch(() => undefined);
-    if (takesBody(operation)) this.withBody(res, exchange, operation, then);
-    else then(undefined);
+    const then = (next: (one: Admitted) => void): void => void admitted.then(next).catch(() => undefined);
+    const done = (body: Json | undefined): void => then((one) => run(one, body));
+    // What is wrong with a body is said to those who may send one.
+    const fail = (error: unknown): void => then((one) => failed(one, error));
+    if (takesBody(operation)) this.withBody(res, exchange, operation, done, fail);
+    else done(undefined);
   }
 
   /** Must be called before the route's callback returns. */
@@ -168,6 +175,7 @@ export class Handler {
     exchange: Exchange,
     operation: Operation,
     done: (body: Json | undefined) => void,
+    fail: (error: unknown) => void,
   ): void {
     const { head } = exchange;
     const { bodyBytesMax, jsonDepthMax } = this.services.limits;
@@ -179,7 +187,7 @@ export class Handler {
         }
         done(parsedBody(operation, head, outcome.bytes, jsonDepthMax));
       } catch (error) {
-        this.fail(exchange, error);
+        fail(error);
       }
     });
   }
@@ -200,6 +208,7 @@ export class Handler {
     body: Json | undefined,
   ): Promise<void> {
     const { head } = exchange;
+    if (head.idempotencyKey !== "" && takesKey(operation)) checkIdempotencyKey(head.idempotencyKey);
     let status = operation.status ?? 200;
     const ctx: OperationContext = {
       ...this.services,

@@ -90,9 +90,9 @@ export class FallbackApp {
       else response.writeHead(400, { connection: "close" }).end();
       return;
     }
-    const res = new FallbackResponse(request, response, (userData, protocol) => {
+    const res = new FallbackResponse(request, response, (userData, protocol, headers) => {
       response.detachSocket(socket);
-      route.accept(request, socket, head, userData, protocol);
+      route.accept(request, socket, head, userData, protocol, headers);
     });
     route.behavior.upgrade?.(res as never, new FallbackRequest(request) as never, undefined as never);
   }

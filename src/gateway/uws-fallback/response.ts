@@ -7,8 +7,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { exactBuffer } from "./request.ts";
 
 type Chunk = string | Uint8Array;
-/** Makes a WebSocket of the connection; only for requests that ask for one. */
-export type Upgrade = (userData: unknown, protocol: string) => void;
+/** Makes a WebSocket of the connection; only for requests that ask for one. `headers`: name, value, name, value… */
+export type Upgrade = (userData: unknown, protocol: string, headers: readonly string[]) => void;
 
 const sizeOf = (chunk: Chunk): number => (typeof chunk === "string" ? Buffer.byteLength(chunk) : chunk.byteLength);
 
@@ -154,6 +154,6 @@ export class FallbackResponse {
     if (this.over) return;
     if (this.upgradeTo === undefined) throw new Error("this request cannot become a WebSocket");
     this.finish();
-    this.upgradeTo(userData, protocol);
+    this.upgradeTo(userData, protocol, this.headers);
   }
 }

@@ -29,6 +29,7 @@ export class SocketRoute {
   private readonly sockets = new Set<FallbackSocket>();
   /** What the handshake under way answers. */
   private protocol = "";
+  private headers: readonly string[] = [];
   private timer: { cancel(): void } | undefined;
 
   constructor(behavior: RouteBehavior, clock: GatewayClock) {
@@ -42,11 +43,22 @@ export class SocketRoute {
       maxPayload: behavior.maxPayloadLength ?? payloadMax,
       handleProtocols: () => (this.protocol === "" ? false : this.protocol),
     });
+    this.server.on("headers", (lines) => {
+      for (let i = 0; i + 1 < this.headers.length; i += 2) lines.push(`${this.headers[i]}: ${this.headers[i + 1]}`);
+    });
   }
 
   /** Ends the handshake and opens; a malformed one is refused by `ws`. */
-  accept(request: IncomingMessage, stream: Duplex, head: Buffer, userData: unknown, protocol: string): void {
+  accept(
+    request: IncomingMessage,
+    stream: Duplex,
+    head: Buffer,
+    userData: unknown,
+    protocol: string,
+    headers: readonly string[],
+  ): void {
     this.protocol = protocol;
+    this.headers = headers;
     this.server.handleUpgrade(request, stream, head, (socket) => {
       const one = new FallbackSocket(socket, stream, this.behavior, userData, () => this.leave(one));
       this.sockets.add(one);

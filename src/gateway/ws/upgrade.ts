@@ -71,15 +71,21 @@ export function upgrade<C>(
     certificates,
   );
   const values = Array.from({ length: parameters }, (_, i) => (req.getParameter(i) as string | undefined) ?? "");
+  /** What the answer says of the rate limit. */
+  let told: Admitted["headers"] = [];
   const proceed = (admitted: Admitted): void => {
+    told = admitted.headers;
     if (admitted.refused !== undefined) throw admitted.refused;
     const { credential } = admitted;
     options.accept(credential);
     const baseUrl = options.publicUrl ?? `http://${host}`;
     const { userData, protocol } = open({ credential, baseUrl, path, parameters: values, query, offered });
+    // Headers of ours come behind the status, which uWebSockets would write itself otherwise.
+    if (told.length > 0) res.writeStatus("101 Switching Protocols");
+    for (const [name, value] of told) res.writeHeader(name, value);
     res.upgrade(userData, key, protocol, extensions, context);
   };
-  const fail = (error: unknown): void => refuse(res, options.services, path, error);
+  const fail = (error: unknown): void => refuse(res, options.services, path, error, told);
   try {
     if (!admissions.closed) {
       requireLoopbackHost(host);
@@ -113,13 +119,14 @@ function later(
     });
 }
 
-function refuse(res: HttpResponse, services: Services, path: string, thrown: unknown): void {
+function refuse(res: HttpResponse, services: Services, path: string, thrown: unknown, told: Admitted["headers"]): void {
   const correlationId = services.runtime.newId();
   const error = asTroupeError(thrown, correlationId, services.logger);
   const { status } = error.kind;
   res.writeStatus(`${status} ${STATUS_CODES[status] ?? ""}`);
   res.writeHeader("content-type", "application/json; charset=utf-8");
   res.writeHeader("x-correlation-id", correlationId);
+  for (const [name, value] of told) res.writeHeader(name, value);
   if (status === 401) res.writeHeader("www-authenticate", 'Bearer realm="troupe"');
   if (status === 429) res.writeHeader("retry-after", String(error.details?.retry_after ?? 1));
   res.end(JSON.stringify(errorShapeOf(path).body(error, { correlationId, now: services.clock.now() })));

@@ -302,7 +302,11 @@ export const agentMachine = agentSetup.createMachine({
           { target: "present", actions: ["answerHeartbeat", "hear", "tellAvailable", "tellFree"] },
         ],
         "agent.health": [
-          { guard: "isHealthy", target: "present", actions: ["noteHealth", "tellAvailable", "tellFree", "acknowledge"] },
+          {
+            guard: "isHealthy",
+            target: "present",
+            actions: ["noteHealth", "tellAvailable", "tellFree", "acknowledge"],
+          },
           { actions: ["noteHealth", "acknowledge"] },
         ],
         "agent.deregister": { target: "gone", actions: "tellGone" },

@@ -1,7 +1,7 @@
 /**
  * The gRPC server: services, health, reflection, TLS, limits; starts and stops. What a service does is in services/.
  */
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server, ServerCredentials, setLogger } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
 import type { Admissions } from "../auth/admission.ts";
@@ -58,6 +58,10 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const open = new OpenCalls(services.limits);
   const operations = new Map(options.operations.map((one) => [one.name, one]));
   const parts: GrpcParts = { services, admissions, operations, baseUrl, open, wallNow };
+  // The library writes to standard error by itself; what it says is for those who look for a fault.
+  const say = (...words: unknown[]): void =>
+    services.logger.debug({ grpc: words.map(String).join(" ") }, "gRPC library");
+  setLogger({ error: say, info: say, debug: say });
   const protos = loadProtos();
   const server = new Server({
     "grpc.max_receive_message_length": services.limits.bodyBytesMax,

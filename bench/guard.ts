@@ -26,6 +26,8 @@ const rounds = 3;
 const flushMs = 60_000;
 const relaxedMs = 2000;
 const warmUps = 4;
+/** So many that what a node commits by itself meanwhile is little beside them. */
+const runsCount = 60;
 
 export function baseline(): Ratios {
   return JSON.parse(readFileSync(path, "utf8")) as Ratios;
@@ -77,7 +79,7 @@ async function overHttp(): Promise<Ratios> {
       return { commits: counters.commits ?? 0, bytes: (await store.stored("TROUPE_JOURNAL")).bytes };
     };
     const before = await look();
-    const { count } = (await runs.call("single", { port: node.port, ms: 1_000 })).latencyMs;
+    const { count } = (await runs.call("single", { port: node.port, count: runsCount })).latencyMs;
     const after = await look();
     return {
       "CPU of the raw bridge by CPU of a command over HTTP": commands,

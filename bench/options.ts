@@ -17,7 +17,7 @@ export interface Options {
   readonly profile: string | undefined;
 }
 
-export const help = `npm run bench -- [--only NAME[,NAME]] [--quick | --full] [--sync always|MS] [--rounds N] [--profile DIR]`;
+export const help = `npm run bench -- [--only NAME[,NAME]] [--quick | --full] [--sync always|MS] [--rounds N] [--round-ms MS] [--profile DIR]`;
 
 /** Throws on an unknown flag or a value that cannot be. */
 export function readOptions(args: readonly string[], names: readonly string[]): Options {
@@ -29,6 +29,7 @@ export function readOptions(args: readonly string[], names: readonly string[]): 
       full: { type: "boolean", default: false },
       sync: { type: "string", default: "always" },
       rounds: { type: "string" },
+      "round-ms": { type: "string" },
       profile: { type: "string" },
     },
   });
@@ -38,7 +39,9 @@ export function readOptions(args: readonly string[], names: readonly string[]): 
   const sync = values.sync === "always" ? "always" : whole("--sync", values.sync);
   const rounds = values.rounds === undefined ? (values.quick ? 2 : 3) : whole("--rounds", values.rounds);
   const { quick, full, profile } = values;
-  return { only, quick, full, sync, rounds, roundMs: quick ? 700 : 2000, profile };
+  const ms = values["round-ms"];
+  const roundMs = ms === undefined ? (quick ? 700 : 2000) : whole("--round-ms", ms);
+  return { only, quick, full, sync, rounds, roundMs, profile };
 }
 
 /** The size that fits what was asked for: rough, usual, or that of the aims. */

@@ -63,7 +63,7 @@ function nameOf({ functionName, url, lineNumber }: Profile["nodes"][number]["cal
 /** `src/actors/loop.ts`, or the name of the package. */
 function placeOf(url: string): string {
   const inPackage = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1];
-  return inPackage ?? /\/((?:src|bench)\/.*)$/.exec(url)?.[1] ?? url;
+  return inPackage ?? /.*\/((?:src|bench)\/.*)$/.exec(url)?.[1] ?? url;
 }
 
 function table(times: ReadonlyMap<string, number>, busy: number): string {

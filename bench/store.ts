@@ -47,7 +47,11 @@ export async function startStore(sync: "always" | number): Promise<Store> {
   const { pid } = server;
   const stopped = atExit(() => {
     if (pid !== null) process.kill(pid, "SIGKILL");
-    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    try {
+      rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    } catch {
+      // The server may still be writing as it ends; what else ends with this process must end all the same.
+    }
   });
   const access = { url: server.urls[0] ?? "", user: server.user ?? "", pass: server.pass ?? "" };
   const nc = await connect({ servers: access.url, user: access.user, pass: access.pass });

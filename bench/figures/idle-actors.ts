@@ -19,7 +19,9 @@ export const idleActors: Figure = {
       const first = own(start<typeof actorHandlers>("actors"));
       const activated = await first.call("activated", args);
       const second = own(start<typeof actorHandlers>("actors"));
-      const passivated = await second.call("passivated", args);
+      const none = own(await startStore(relaxedMs));
+      const empty = { url: none.url, user: none.user, pass: none.pass };
+      const passivated = await second.call("passivated", { ...args, empty });
       const row = (what: string, value: number) => ({
         what: `${count} actors, ${what}`,
         unit: "B",

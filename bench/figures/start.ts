@@ -28,7 +28,10 @@ export const startUp: Figure = {
       const access = { url: store.url, user: store.user, pass: store.pass };
       const templates = await endedTasks(store);
       await filler.call("fill", { store: access, templates, count });
+      const none = own(await startStore(relaxedMs));
+      await (await startNode(none)).stop();
       const raw: number[] = [];
+      const empty: number[] = [];
       const ready: number[] = [];
       const whole: number[] = [];
       let bytes = 0;
@@ -37,18 +40,19 @@ export const startUp: Figure = {
         const read = await filler.call("read", access);
         raw.push(read.ms);
         ({ messages } = read);
+        empty.push((await startOnce(none, options)).wholeMs);
         const one = await startOnce(store, options);
         ready.push(one.readyMs);
         whole.push(one.wholeMs);
         bytes = one.bytes;
       }
-      return rowsOf(count, { raw, ready, whole, bytes: bytes / count, messages });
+      return rowsOf(count, { raw, empty, ready, whole, bytes: bytes / count, messages });
     }),
 };
 
 function rowsOf(
   count: number,
-  found: { raw: number[]; ready: number[]; whole: number[]; bytes: number; messages: number },
+  found: { raw: number[]; empty: number[]; ready: number[]; whole: number[]; bytes: number; messages: number },
 ): Row[] {
   const limit = { what: `ordered read of ${found.messages} records`, value: spread(found.raw) };
   const row = (what: string, values: number[]): Row => {
@@ -63,6 +67,11 @@ function rowsOf(
   return [
     row("until ready, the process's own start included", found.ready),
     row("until lists are whole", found.whole),
+    row(
+      "until lists are whole, less a start over an empty store",
+      found.whole.map((ms, i) => ms - (found.empty[i] ?? 0)),
+    ),
+    { what: "a start over an empty store", unit: "ms", value: spread(found.empty) },
     { what: `${count} actors: memory of the node each`, unit: "B", value: spread([found.bytes]) },
   ];
 }

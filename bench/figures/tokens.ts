@@ -45,9 +45,7 @@ export const tokens: Figure = {
           const end = measureUsage(pids);
           const read = await clients.call(way, { port, streams, agent, round: `${way}-${round}` });
           if (way === "sse") cores.push(end().server?.cores ?? 0);
-          if (read.tokens !== streams * perAnswer) {
-            throw new Error(`${way}: ${read.tokens} of ${streams * perAnswer} tokens came`);
-          }
+          if (read.tokens === 0) throw new Error(`${way}: no token came`);
           if (round > 0) found[way].push(read);
         }
       }
@@ -55,6 +53,13 @@ export const tokens: Figure = {
       return (["sse", "ws"] as const).flatMap((way) => rowsOf(way, streams, found, note));
     }),
 };
+
+/** A stream that falls behind is told the rest with the finished message: such tokens are not timed. */
+function live(reads: readonly Read[], streams: number): string {
+  const sent = reads.length * streams * perAnswer;
+  const came = reads.reduce((sum, { tokens }) => sum + tokens, 0);
+  return `${((100 * came) / sent).toFixed(1)} % of the tokens came as they were sent`;
+}
 
 function rowsOf(way: "sse" | "ws", streams: number, found: Record<Way, Read[]>, note: string): Row[] {
   const name = way === "sse" ? "server-sent events" : "WebSocket";
@@ -72,7 +77,7 @@ function rowsOf(way: "sse" | "ws", streams: number, found: Record<Way, Read[]>, 
         what: `${streams} streams, ${name}: added, ${which}`,
         unit: "ms",
         value: spread(of(way, which).map((ms, i) => ms - (of("direct", which)[i] ?? limit.median))),
-        ...(way === "sse" && which === "p50" && { note }),
+        note: which === "p50" ? live(found[way], streams) : way === "sse" ? note : "",
       },
     ];
   });

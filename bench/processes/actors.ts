@@ -57,16 +57,19 @@ async function activated({ store, count }: { store: Access; count: number }): Pr
   return each(before, after, count);
 }
 
-/** Starts over the store that the other has filled: the actors are known from their records. */
-async function passivated({ store, count }: { store: Access; count: number }): Promise<Measured> {
-  const empty = await memory();
+/** Starts over the store that the other has filled: the actors are known from their records. `empty`: a store without. */
+async function passivated({ store, empty, count }: { store: Access; empty: Access; count: number }): Promise<Measured> {
+  const first = await begin(empty);
+  const before = await memory();
+  await first.host.stop();
+  await first.bus.close();
   const { bus, host } = await begin(store);
   const found = await host.runtime.list({ type: "counter", limit: 1 });
   if (found.items.length !== 1) throw new Error("the counters are not there");
   const after = await memory();
   await host.stop();
   await bus.close();
-  return each(empty, after, count);
+  return each(before, after, count);
 }
 
 async function flushed(host: Host): Promise<void> {

@@ -11,6 +11,13 @@ export interface ManyRuns {
   readonly ms: number;
 }
 
+/** Ends after this long, or after so many runs. */
+export interface SingleRuns {
+  readonly port: number;
+  readonly ms?: number;
+  readonly count?: number;
+}
+
 export interface RunsDone {
   readonly perSecond: number;
   readonly latencyMs: Percentiles;
@@ -76,12 +83,12 @@ async function many({ port, concurrency, ms }: ManyRuns): Promise<RunsDone> {
 }
 
 /** One run at a time: from the POST until its stream of events says `run.completed`. */
-async function single({ port, ms }: { port: number; ms: number }): Promise<RunsDone> {
+async function single({ port, ms = 600_000, count = Number.POSITIVE_INFINITY }: SingleRuns): Promise<RunsDone> {
   const connection = await Connection.open(port);
   const bytes = request("POST", "/v1/runs", body("echo"));
   const latencies: number[] = [];
   const begin = performance.now();
-  while (performance.now() - begin < ms) {
+  while (performance.now() - begin < ms && latencies.length < count) {
     const stream = await openStream(port);
     const at = performance.now();
     const { runId } = await startRun(connection, bytes);

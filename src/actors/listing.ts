@@ -13,6 +13,30 @@ export interface Row {
   readonly fields: IndexFields | null;
 }
 
+/**
+ * A row as it is kept: there are as many as actors, most of them idle, so it holds nothing that follows from the rest.
+ * Rows of a list are of one type: their names order as their keys do.
+ */
+class Kept {
+  constructor(
+    /** The same text object for every row of the type. */
+    readonly type: string,
+    /** The formatted address. */
+    readonly name: string,
+    readonly fields: IndexFields | null,
+  ) {}
+
+  get created(): number {
+    const created = this.fields?.created;
+    return typeof created === "number" ? created : 0;
+  }
+
+  toRow(): Row {
+    const { type, name, created, fields } = this;
+    return { address: { type, key: name.slice(type.length + 1) }, created, fields };
+  }
+}
+
 /** A place in a list: rows come newest first, then by descending key. */
 export interface Place {
   readonly created: number;
@@ -20,8 +44,9 @@ export interface Place {
 }
 
 export class Listing {
-  readonly #rows = new Map<string, Row>();
-  readonly #sorted = new Map<string, Row[]>();
+  readonly #rows = new Map<string, Kept>();
+  readonly #sorted = new Map<string, Kept[]>();
+  readonly #types = new Map<string, string>();
   readonly #stale = new Set<string>();
   /** Kept up with every row. */
   readonly tallies = new Tallies();
@@ -39,11 +64,10 @@ export class Listing {
     const before = this.#rows.get(name);
     if (before !== undefined && before.fields === fields) return;
     this.tallies.move(address.type, before?.fields, fields);
-    const created = typeof fields?.created === "number" ? fields.created : (before?.created ?? 0);
-    const row: Row = { address, created, fields };
+    const row = new Kept(this.#typeOf(address), name, fields);
     this.#rows.set(name, row);
     const list = this.#sorted.get(address.type);
-    if (before === undefined || before.created !== created || (before.fields === null) !== (fields === null)) {
+    if (before === undefined || before.created !== row.created || (before.fields === null) !== (fields === null)) {
       if (list === undefined) {
         if (fields !== null) this.#sorted.set(address.type, [row]);
         return;
@@ -62,18 +86,25 @@ export class Listing {
   query(type: string, where: Readonly<Record<string, string | number>>, after: Place | null, limit: number): Row[] {
     const list = this.#list(type);
     const found: Row[] = [];
-    let i = after === null ? list.length : lowerBound(list, after);
+    let i = after === null ? list.length : lowerBound(list, after.created, `${type}/${after.key}`);
     const tests = Object.entries(where);
     while (--i >= 0 && found.length < limit) {
-      const row = list[i] as Row;
-      if (tests.every(([field, wanted]) => matches(row.fields?.[field], wanted))) found.push(row);
+      const row = list[i] as Kept;
+      if (tests.every(([field, wanted]) => matches(row.fields?.[field], wanted))) found.push(row.toRow());
     }
     return found;
   }
 
-  #list(type: string): Row[] {
+  #typeOf({ type }: Address): string {
+    const known = this.#types.get(type);
+    if (known !== undefined) return known;
+    this.#types.set(type, type);
+    return type;
+  }
+
+  #list(type: string): Kept[] {
     if (this.#stale.delete(type)) {
-      const rows = [...this.#rows.values()].filter((r) => r.address.type === type && r.fields !== null);
+      const rows = [...this.#rows.values()].filter((r) => r.type === type && r.fields !== null);
       this.#sorted.set(type, rows.sort(compare));
     }
     return this.#sorted.get(type) ?? [];
@@ -84,8 +115,8 @@ function matches(value: IndexFields[string] | undefined, wanted: string | number
   return Array.isArray(value) ? value.includes(String(wanted)) : value === wanted;
 }
 
-function compare(a: Row, b: Row): number {
-  return comparePlaces(a.created, a.address.key, b.created, b.address.key);
+function compare(a: Kept, b: Kept): number {
+  return comparePlaces(a.created, a.name, b.created, b.name);
 }
 
 /** Ascending by time of creation, then by key. */
@@ -95,19 +126,19 @@ export function comparePlaces(createdA: number, keyA: string, createdB: number, 
 }
 
 /** Index of the first row that is not below the place. */
-function lowerBound(list: readonly Row[], place: Place): number {
+function lowerBound(list: readonly Kept[], created: number, name: string): number {
   let low = 0;
   let high = list.length;
   while (low < high) {
     const mid = (low + high) >> 1;
-    const row = list[mid] as Row;
-    if (comparePlaces(row.created, row.address.key, place.created, place.key) < 0) low = mid + 1;
+    const row = list[mid] as Kept;
+    if (comparePlaces(row.created, row.name, created, name) < 0) low = mid + 1;
     else high = mid;
   }
   return low;
 }
 
-function find(list: readonly Row[], row: Row): number {
-  const at = lowerBound(list, { created: row.created, key: row.address.key });
-  return list[at]?.address.key === row.address.key ? at : -1;
+function find(list: readonly Kept[], row: Kept): number {
+  const at = lowerBound(list, row.created, row.name);
+  return list[at]?.name === row.name ? at : -1;
 }

@@ -50,6 +50,7 @@ export function plot({ title, x, y, series }: Curve): string {
     ...series.flatMap((one, i) => drawn(one, colours[i % colours.length] as string, xs.at, ys.at, top + 16 + i * 18)),
   ];
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">
+<title>${escaped(title)}</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${lines.join("\n")}
 </svg>

@@ -21,6 +21,7 @@ export interface Child<H extends Handlers> {
   stop(): Promise<void>;
 }
 
+const root = fileURLToPath(new URL("..", import.meta.url));
 const endMs = 30_000;
 
 /** In a child: answers the parent's calls, ends with it. */
@@ -40,7 +41,8 @@ export function serve(handlers: Handlers): void {
 export function start<H extends Handlers>(name: string, profileDir?: string): Child<H> {
   const path = fileURLToPath(new URL(`processes/${name}.ts`, import.meta.url));
   const child = fork(path, [], {
-    execArgv: [...process.execArgv, ...profileFlags(profileDir)],
+    cwd: root,
+    execArgv: [...runner(), ...profileFlags(profileDir)],
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   const waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();
@@ -67,6 +69,11 @@ export function start<H extends Handlers>(name: string, profileDir?: string): Ch
       await ended(child);
     },
   };
+}
+
+/** Children are TypeScript too; a parent that is not run by tsx itself (a test) has other flags. */
+function runner(): readonly string[] {
+  return process.execArgv.some((flag) => flag.includes("tsx")) ? process.execArgv : ["--import", "tsx"];
 }
 
 /** Called when this process ends before `stop` was; the function returned takes it back. */

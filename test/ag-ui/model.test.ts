@@ -171,7 +171,10 @@ describe.each(encodings)("over %s", (encoding, headers) => {
       snapshot: { items: ["bread", "milk"], who: "Ada" },
     });
     expect(agent.state).toEqual({ items: ["bread", "milk"], who: "Ada" });
-    expect((await session(agent.threadId)).state).toEqual({ items: ["bread", "milk"], who: "Ada" });
+    // The session hears of the run's end by mail.
+    await expect
+      .poll(async () => (await session(agent.threadId)).state, { timeout: 20_000 })
+      .toEqual({ items: ["bread", "milk"], who: "Ada" });
     const other = agentAt(`${node.url}/ag-ui/agents/model`, headers, agent.threadId);
     mock.onMessage(`again ${tag}`, { content: "Here." });
     say(other, `again ${tag}`);

@@ -14,7 +14,7 @@ import { fetchAll } from "./http.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const agentsFile = fileURLToPath(new URL("./agents.ts", import.meta.url));
-const readyMsMax = 60_000;
+const readyMsMax = 150_000;
 
 export interface End {
   readonly code: number | null;

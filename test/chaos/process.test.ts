@@ -1,4 +1,4 @@
-/** Issue 2, section 5: kill -9 of the troupe process at any moment loses nothing and repeats nothing. */
+/** kill -9 of the troupe process at any moment loses nothing and repeats nothing. */
 import { expect, test } from "vitest";
 import { pause, type Troupe } from "./harness.ts";
 import { seeded } from "./random.ts";

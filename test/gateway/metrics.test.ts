@@ -178,9 +178,9 @@ describe("figures", () => {
     });
     expect(now.answers.requests).toBeGreaterThan(0);
     expect(now.answers.p50_ms).toBeLessThanOrEqual(now.answers.p99_ms);
-    const [agent, figures] = Object.entries<Record<string, number>>(now.agent_figures)[0] ?? [];
+    const all = Object.entries<Record<string, number>>(now.agent_figures);
+    const [, figures] = all.find(([agent]) => /echo/.test(agent)) ?? [];
     expect(figures).toMatchObject({ tasks_failed: 0, success_rate: 1, average_execution_ms: expect.any(Number) });
-    expect(agent).toMatch(/echo/);
   });
 
   test("of a range of time; bad ranges and unknown agents are refused", async () => {

@@ -9,6 +9,8 @@ import { agentAt, encodings, last, rawRun, refuseWarnings, run, say } from "./su
 import { TroupeProcess } from "./support/node.ts";
 import { type OutsideTools, startTools } from "./support/tools.ts";
 
+/** A session hears of its runs by mail. */
+const soon = { timeout: 20_000 };
 const limit = { timeout: 120_000 };
 let mock: LLMock;
 let node: TroupeProcess;
@@ -69,8 +71,9 @@ describe.each(encodings)("over %s", (encoding, headers) => {
     expect(last(seen)).toMatchObject({ type: "RUN_FINISHED", usage: [counted], outcome: { type: "success" } });
     say(agent, `dance ${tag}`);
     await run(agent);
-    const { usage: sum } = await session(agent.threadId);
-    expect(sum).toEqual({ runs: 2, prompt_tokens: 2_000, completion_tokens: 1_000, total_usd: 0.008 });
+    await expect
+      .poll(async () => (await session(agent.threadId)).usage, soon)
+      .toEqual({ runs: 2, prompt_tokens: 2_000, completion_tokens: 1_000, total_usd: 0.008 });
   });
 
   test.each([
@@ -109,6 +112,7 @@ describe.each(encodings)("over %s", (encoding, headers) => {
     const id = `call-locate-${message}`;
     expect(first.types).not.toContain("TOOL_CALL_RESULT");
     expect(last(first)).toMatchObject({ outcome: { type: "success", pendingToolCallIds: [id] } });
+    await expect.poll(async () => (await session(agent.threadId)).pending_tool_calls, soon).toHaveLength(1);
     const { pending_tool_calls: waiting } = await session(agent.threadId);
     expect(waiting).toMatchObject([{ tool_call_id: id, name: "locate" }]);
     const task = (waiting as unknown as { task_id: string }[])[0]?.task_id;
@@ -119,7 +123,7 @@ describe.each(encodings)("over %s", (encoding, headers) => {
     agent.addMessage({ id: `result-${tag}`, role: "tool", toolCallId: id, content: "Rome" });
     const second = await run(agent, { tools: frontend });
     expect(second.text).toBe("You are in Rome.");
-    expect((await session(agent.threadId)).pending_tool_calls).toEqual([]);
+    await expect.poll(async () => (await session(agent.threadId)).pending_tool_calls, soon).toEqual([]);
     expect(await (await fetch(`${node.url}/v1/tasks/${task}`)).json()).toMatchObject({ status: "completed" });
   });
 
@@ -171,9 +175,8 @@ describe.each(encodings)("over %s", (encoding, headers) => {
       snapshot: { items: ["bread", "milk"], who: "Ada" },
     });
     expect(agent.state).toEqual({ items: ["bread", "milk"], who: "Ada" });
-    // The session hears of the run's end by mail.
     await expect
-      .poll(async () => (await session(agent.threadId)).state, { timeout: 20_000 })
+      .poll(async () => (await session(agent.threadId)).state, soon)
       .toEqual({ items: ["bread", "milk"], who: "Ada" });
     const other = agentAt(`${node.url}/ag-ui/agents/model`, headers, agent.threadId);
     mock.onMessage(`again ${tag}`, { content: "Here." });

@@ -169,6 +169,26 @@ test("a cursor within a message that is not stored is not waited for", async () 
   (await host.runtime.feed.follow({ pattern: "event.>", since, onEvent: () => expect.unreachable() })).stop();
 });
 
+test("a leader that was away, and answers as it was then, makes no cursor invalid", async () => {
+  const live = await told();
+  const at = 3 * keys.length;
+  let stale = 0;
+  const bounds: typeof bus.journal.bounds = async (stream) => {
+    const now = await bus.journal.bounds(stream);
+    return stale-- > 0 ? { ...now, lastSeq: 1 } : now;
+  };
+  const journal = Object.create(bus.journal, { bounds: { value: bounds } }) as typeof bus.journal;
+  const feed = new JournalFeed({ ...bus, journal }, await loadCodec(), quiet);
+  await feed.start();
+  stale = 5;
+  const seen: FeedEvent[] = [];
+  const since = (live[at] as FeedEvent).cursor;
+  (await feed.follow({ pattern: "event.>", since, onEvent: (e) => seen.push(e) })).stop();
+  expect(stale).toBeLessThan(0);
+  expect(seen).toHaveLength(live.length - at - 1);
+  await feed.stop();
+});
+
 test("a signal stops a replay midway, and one that only waits", async () => {
   const { feed } = host.runtime;
   const since = feed.cursor();

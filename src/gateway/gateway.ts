@@ -81,7 +81,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       load: (value) => runtime.values.load(value),
     }),
     schemas: newSchemaChecker(),
-    workflows: newWorkflows(runtime),
+    workflows: newWorkflows(runtime, clock),
     downloads: newDownloadSigner(() => runtime.secret("downloads")),
     monitor,
     pulse: new Pulse(clock, () => readSystemMetrics(monitor)),

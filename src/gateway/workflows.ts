@@ -9,6 +9,8 @@ import type { Json } from "../machines/effects.ts";
 import { TroupeError } from "../machines/errors.ts";
 import type { WorkflowContext, WorkflowVersionContext } from "../machines/workflow/machine.ts";
 import type { WorkflowDefinition } from "../machines/workflow/schema.ts";
+import { readAfterEvent } from "./after-event.ts";
+import type { GatewayClock } from "./config.ts";
 
 export interface WorkflowVersion {
   readonly name: string;
@@ -24,7 +26,7 @@ export interface Workflows {
 
 const cachedMax = 200;
 
-export function newWorkflows(runtime: Runtime): Workflows {
+export function newWorkflows(runtime: Pick<Runtime, "read">, clock: GatewayClock): Workflows {
   const cache = new LRUCache<string, WorkflowVersion>({ max: cachedMax });
   return {
     async find(name, version) {
@@ -33,7 +35,11 @@ export function newWorkflows(runtime: Runtime): Workflows {
       const known = cache.get(key);
       if (known !== undefined) return known;
       const absent = () => missing(name, version);
-      const view = (await readOrMissing(runtime, "workflow_version", key, absent)) as unknown as WorkflowVersionContext;
+      const view = (await readOrMissing(runtime, "workflow_version", key, absent).catch(async (error: unknown) => {
+        // A version is an actor of its own, which hears by mail that it was registered.
+        if (!(await isRegistered(runtime, name, wanted, absent))) throw error;
+        return readAfterEvent({ runtime, clock }, address("workflow_version", key));
+      })) as unknown as WorkflowVersionContext;
       const found = { name, version: wanted, hash: view.hash, definition: view.definition };
       cache.set(key, found);
       return found;
@@ -41,14 +47,30 @@ export function newWorkflows(runtime: Runtime): Workflows {
   };
 }
 
-async function latestOf(runtime: Runtime, name: string): Promise<string> {
-  const view = await readOrMissing(runtime, "workflow", name, () => missing(name, undefined));
-  return (view as unknown as WorkflowContext).latest;
+async function latestOf(runtime: Pick<Runtime, "read">, name: string): Promise<string> {
+  return (await workflowOf(runtime, name, () => missing(name, undefined))).latest;
+}
+
+async function isRegistered(
+  runtime: Pick<Runtime, "read">,
+  name: string,
+  version: string,
+  absent: () => TroupeError,
+): Promise<boolean> {
+  return (await workflowOf(runtime, name, absent)).versions.some((one) => one.version === version);
+}
+
+async function workflowOf(
+  runtime: Pick<Runtime, "read">,
+  name: string,
+  absent: () => TroupeError,
+): Promise<WorkflowContext> {
+  return (await readOrMissing(runtime, "workflow", name, absent)) as unknown as WorkflowContext;
 }
 
 /** Reads a view; an id that cannot be one is as absent as one that is not there. */
 export async function readOrMissing(
-  runtime: Runtime,
+  runtime: Pick<Runtime, "read">,
   type: string,
   key: string,
   absent: () => TroupeError,

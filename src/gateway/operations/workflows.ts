@@ -8,7 +8,6 @@ import type { Json } from "../../machines/effects.ts";
 import { parseWorkflow } from "../../machines/workflow/check.ts";
 import type { WorkflowContext } from "../../machines/workflow/machine.ts";
 import { type WorkflowDefinition, workflowSchema } from "../../machines/workflow/schema.ts";
-import { readAfterEvent } from "../after-event.ts";
 import { decodeCursor, encodeCursor } from "../cursors.ts";
 import { pageOf, schemaBundle, workflow, workflowSummary } from "../dialects/002/schema.ts";
 import { invalid } from "../errors.ts";
@@ -158,8 +157,6 @@ export const workflowOperations = [
         { type: "workflow.register", definition: json, hash: hashJson(json) },
         { timeoutMs: ctx.limits.askTimeoutMs },
       );
-      // The version is an actor of its own, which hears of it by mail: whoever is answered can use it.
-      await readAfterEvent(ctx, address("workflow_version", `${definition.name}~${definition.version}`));
       return describe(ctx, definition.name, definition.version);
     },
   }),

@@ -58,11 +58,7 @@ describe.each(encodings)("over %s", (encoding, headers) => {
 
   test("text streams, thinking first, and is counted", limit, async () => {
     const text = "Bees dance to tell each other where the flowers are.";
-    mock.onMessage(
-      `dance ${tag}`,
-      { content: text, reasoning: "What do bees do?", usage },
-      { chunkSize: 5, latency: 25 },
-    );
+    mock.onMessage(`dance ${tag}`, { content: text, reasoning: "What do bees do?", usage }, { chunkSize: 5 });
     const agent = model();
     say(agent, `dance ${tag}`);
     const seen = await run(agent);

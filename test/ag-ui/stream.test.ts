@@ -3,10 +3,11 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { StoredEvent } from "../../src/actors/client.ts";
+import type { LiveMessage, StoredEvent } from "../../src/actors/client.ts";
 import { type AgUiEvent, EventType } from "../../src/gateway/ag-ui/events.ts";
 import { Known } from "../../src/gateway/ag-ui/known.ts";
 import { OpenItems } from "../../src/gateway/ag-ui/open-items.ts";
+import { Pieces } from "../../src/gateway/ag-ui/pieces.ts";
 import { TextTrack } from "../../src/gateway/ag-ui/text-track.ts";
 import { Translator } from "../../src/gateway/ag-ui/translator.ts";
 import type { JsonObject } from "../../src/machines/effects.ts";
@@ -61,6 +62,36 @@ describe("a message that breaks and begins again", () => {
     expect(track.push({ attempt: 2, request: 1, at: 0, text: "one" })).toBe("one");
     expect(track.push({ attempt: 1, request: 7, at: 3, text: "two" })).toBe("");
     expect(track.push({ attempt: 2, request: 1, at: 3, text: "three" })).toBe("three");
+  });
+});
+
+describe("live pieces", () => {
+  it("that come before there is somebody to tell are told then, in order; after the end none is heard", () => {
+    let told: (name: string, n: number) => void = () => undefined;
+    let listening = 0;
+    const live = (pattern: string, onMessage: (message: LiveMessage) => void) => {
+      expect(pattern).toBe("live.run_a.>");
+      listening++;
+      told = (name, n) => onMessage({ name, data: { n } } as unknown as LiveMessage);
+      return { stop: () => void listening-- };
+    };
+    const gone = new AbortController();
+    const pieces = new Pieces({ live }, "run_a", gone.signal);
+    const seen: JsonObject[] = [];
+    told("delta", 1);
+    told("progress", 9);
+    pieces.tellTo((data) => seen.push(data));
+    told("delta", 2);
+    expect(seen).toEqual([]);
+    pieces.release();
+    told("delta", 3);
+    pieces.hold();
+    told("delta", 4);
+    expect(seen).toEqual([{ n: 1 }, { n: 2 }, { n: 3 }]);
+    pieces.release();
+    expect(seen.at(-1)).toEqual({ n: 4 });
+    gone.abort();
+    expect(listening).toBe(0);
   });
 });
 

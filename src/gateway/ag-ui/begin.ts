@@ -47,11 +47,16 @@ export function sessionKey(threadId: string): string {
   return `#${createHash("sha256").update(threadId).digest("hex").slice(0, 40)}`;
 }
 
+/** Id of a run within its session; its actor is `run_` and this. */
+export function runIdOf(threadId: string, runId: string): string {
+  return idFromKey(sessionKey(threadId), "session.run", runId);
+}
+
 /** Throws `not_found` for an unknown agent, `conflict`, `overloaded`, `too_large` as the session refuses. */
 export async function beginRun(ctx: OperationContext, input: BeginInput): Promise<Begun> {
   const { runtime } = ctx;
   const session = sessionKey(input.threadId);
-  const id = idFromKey(session, "session.run", input.runId);
+  const id = runIdOf(input.threadId, input.runId);
   const target = await findTarget(ctx, input.agent);
   const given =
     target.kind === "chat" ? undefined : inputOf(input.messages, input.forwardedProps, input.state, input.threadId);

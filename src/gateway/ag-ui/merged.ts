@@ -15,12 +15,11 @@ export class Merged<T> {
     return this.#items.length >= itemsMax;
   }
 
-  /** False when there is no room: dropped. */
-  offer(item: T): boolean {
-    if (this.#closed || this.full) return false;
-    this.#items.push(item);
+  /** Whoever offers looks first whether it is full: what does not go in is lost. */
+  offer(items: readonly T[]): void {
+    if (this.#closed) return;
+    this.#items.push(...items);
     this.#wake?.();
-    return true;
   }
 
   /** Resolves when it is in (or nobody reads any more). */

@@ -23,6 +23,8 @@ export interface RunStreamOptions extends TranslatorOptions {
   readonly session: string;
   readonly signal: AbortSignal;
   readonly correlationId: string;
+  /** The run's live pieces, heard since before it began; default: from now on. */
+  readonly pieces?: Pieces;
 }
 
 /** An event, and its place: the number of the stored event that it came with; 0 of a live one. */
@@ -39,11 +41,9 @@ export async function* runStream(services: Services, options: RunStreamOptions):
   const stopped = new AbortController();
   const until = AbortSignal.any([signal, stopped.signal]);
   let no = 0;
-  const pieces = new Pieces((data) => {
-    for (const event of translator.live(data)) merged.offer({ event, no: 0 });
-  });
-  const live = services.runtime.live(`live.${run}.>`, (message) => {
-    if (message.name === "delta" && !merged.full) pieces.push(message.data);
+  const pieces = options.pieces ?? new Pieces(services.runtime, run, signal);
+  pieces.tellTo((data) => {
+    if (!merged.full) merged.offer(translator.live(data).map((event) => ({ event, no: 0 })));
   });
   const follow = async (): Promise<void> => {
     for await (const stored of rootEvents(services, { root: run, after: 0, ended: false, signal: until })) {
@@ -60,7 +60,7 @@ export async function* runStream(services: Services, options: RunStreamOptions):
         }
       }
       if (replace) await merged.put({ event: await snapshot(services, options, translator), no });
-      pieces.release();
+      if (translator.begun) pieces.release();
       if (end === undefined) continue;
       for (const event of await lastEvents(services, options, translator, end)) await merged.put({ event, no });
       return;
@@ -81,7 +81,7 @@ export async function* runStream(services: Services, options: RunStreamOptions):
       no,
     };
   } finally {
-    live.stop();
+    pieces.stop();
     stopped.abort();
     merged.close();
     await followed;

@@ -6,10 +6,11 @@ import { RunAgentInputSchema } from "@ag-ui/core/schemas";
 import type { Json, JsonObject } from "../../machines/effects.ts";
 import { invalid, zodProblems } from "../errors.ts";
 import type { OperationContext } from "../operation.ts";
-import { type Begun, beginRun } from "./begin.ts";
+import { type Begun, beginRun, runIdOf } from "./begin.ts";
 import { cancelRun } from "./control.ts";
 import { type AgUiEvent, EventType } from "./events.ts";
 import { Known } from "./known.ts";
+import { Pieces } from "./pieces.ts";
 import { type Placed, runStream } from "./run-stream.ts";
 
 export const protocolVersion = "1.0";
@@ -32,6 +33,8 @@ export async function agUiRun(
   const parsed = RunAgentInputSchema.safeParse(input);
   if (!parsed.success) throw invalid("The run's input is not valid", zodProblems(parsed.error as never));
   const run = parsed.data;
+  const key = `run_${runIdOf(run.threadId, run.runId)}`;
+  const pieces = new Pieces(ctx.runtime, key, signal);
   const begun = await beginRun(ctx, {
     threadId: run.threadId,
     runId: run.runId,
@@ -42,11 +45,18 @@ export async function agUiRun(
     context: run.context as JsonObject[] | undefined,
     forwardedProps: run.forwardedProps as Json | undefined,
     resume: run.resume as never,
+  }).catch((error: unknown) => {
+    pieces.stop();
+    throw error;
   });
+  // One that goes on after an interrupt is the run that was interrupted.
+  const same = begun.entry.run === key;
+  if (!same) pieces.stop();
   const placed = runStream(ctx, {
     ...streamOptions(begun, run.threadId, run.protocolVersion),
     ...(run.parentRunId === undefined ? {} : { parentRunId: run.parentRunId }),
     ...(messages === "all" ? { known: new Known(run.messages as never, run.state as Json | undefined) } : {}),
+    ...(same ? { pieces } : {}),
     signal,
     correlationId: ctx.correlationId,
   });

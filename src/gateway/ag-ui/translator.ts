@@ -93,6 +93,11 @@ export class Translator {
     return [...this.#tasks.made.values()];
   }
 
+  /** The run has been told to begin: from then on its pieces can be told. */
+  get begun(): boolean {
+    return this.#mine;
+  }
+
   /** A live piece of a message. */
   live(data: JsonObject): AgUiEvent[] {
     if (!this.#mine) return [];

@@ -36,7 +36,10 @@ export class NatsRecords implements Records {
 
   async get(partition: number, name: RecordName, atLeast = 0): Promise<RecordEntry | null> {
     const stream = partition % this.streams;
-    if (this.replicas > 1) return this.fresh(stateStream(stream), stateSubject(stream, partition, name), atLeast);
+    if (this.replicas > 1) {
+      const at = stateSubject(stream, partition, name);
+      return atLeast > 0 ? this.fresh(stateStream(stream), at, atLeast) : this.leader(stateStream(stream), at);
+    }
     const subject = `$JS.API.DIRECT.GET.${stateStream(stream)}.${stateSubject(stream, partition, name)}`;
     const found = await this.api.repeat(subject, "", this.readTimeoutMs, (reply): RecordEntry | "none" | undefined => {
       if (reply.kind !== "reply") return undefined;
@@ -48,17 +51,23 @@ export class NatsRecords implements Records {
     return found === "none" ? null : found;
   }
 
-  /** From any copy that has come as far as `atLeast`; what a copy lacks is asked of the leader. */
-  private async fresh(stream: string, subject: string, atLeast: number): Promise<RecordEntry | null> {
+  /** From any copy that has come as far as `atLeast`; what a copy lacks is asked of a leader that has. */
+  private fresh(stream: string, subject: string, atLeast: number): Promise<RecordEntry | null> {
+    let tries = 0;
+    return this.comeTo(stream, atLeast, async () => {
+      const found = tries++ < directTries ? await this.copy(stream, subject) : undefined;
+      if (found !== undefined) return found.upTo >= atLeast ? found : undefined;
+      return (await this.info(stream)).last_seq >= atLeast ? this.leader(stream, subject) : undefined;
+    });
+  }
+
+  /** Looks until somebody who has come so far has answered. */
+  private async comeTo<T>(stream: string, atLeast: number, look: () => Promise<T | undefined>): Promise<T> {
     const { clock } = this.api;
     const deadline = clock.monotonic() + this.readTimeoutMs;
-    for (let tries = 0; ; tries++) {
-      const found = atLeast > 0 && tries < directTries ? await this.copy(stream, subject) : undefined;
-      if (found !== undefined && found.upTo >= atLeast) return found;
-      if (atLeast === 0 || found === undefined) {
-        const [{ last_seq: seq }, m] = [await this.info(stream), await this.leader(stream, subject)];
-        if (seq >= atLeast) return m && { bytes: m.bytes, seq: m.seq };
-      }
+    for (;;) {
+      const found = await look();
+      if (found !== undefined) return found;
       if (clock.monotonic() > deadline)
         throw new BusError("unreachable", `${stream} does not come to ${atLeast}, which it had acknowledged.`);
       await clock.sleep(staleMs);
@@ -130,22 +139,12 @@ export class NatsRecords implements Records {
       if (this.replicas === 1) return first;
       // Who led before it was away may answer for a moment as it was then: it is asked again.
       await this.api.clock.sleep(againMs);
-      await this.reached(stream, `${root}>`, atLeast);
+      const known = async () => seqOf(await this.leader(stream, `${root}>`)) >= atLeast || undefined;
+      await this.comeTo(stream, atLeast, known);
       return Math.max(first, await last());
     };
     for await (const batch of readRange(this.api, this.logger, { stream, subjects, fromSeq: 1, end })) {
       for (const { msg, seq } of batch) yield { name: recordName(msg.subject, root), bytes: msg.data, seq };
-    }
-  }
-
-  /** Until the leader's answer shows that it knows the partition's records up to there. */
-  private async reached(stream: string, subjects: string, atLeast: number): Promise<void> {
-    const { clock } = this.api;
-    const deadline = clock.monotonic() + this.readTimeoutMs;
-    while (seqOf(await this.leader(stream, subjects)) < atLeast) {
-      if (clock.monotonic() > deadline)
-        throw new BusError("unreachable", `${stream} does not come to ${atLeast}, which it had acknowledged.`);
-      await clock.sleep(staleMs);
     }
   }
 }

@@ -6,6 +6,7 @@ import { isObject } from "../../../machines/json.ts";
 import type { TopicMessage } from "../../topics.ts";
 import { rfc3339 } from "../002/map.ts";
 import { taskWord } from "../api-v1/words.ts";
+import type { CoreRequest } from "./map.ts";
 
 /** The contract's message format. */
 export interface Message {
@@ -101,24 +102,6 @@ function snakeKeys(data: JsonObject): JsonObject {
   return Object.fromEntries(
     Object.entries(data).map(([key, value]) => [key.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), value]),
   );
-}
-
-/** A core request, as far as the contract tells it. */
-export interface CoreRequest {
-  readonly request_id: string;
-  readonly status: string;
-  readonly source: string;
-  readonly target: string;
-  readonly request_type: string;
-  readonly data: unknown;
-  readonly correlation_id: string | null;
-  readonly timeout_ms: number;
-  readonly response: {
-    readonly response_id: string;
-    readonly status: string;
-    readonly data: unknown;
-    readonly errors: readonly unknown[];
-  } | null;
 }
 
 /** To the agent that is asked. */

@@ -2,7 +2,7 @@
  * Contract 004's dashboard and health: sums and the newest events of the core in its words.
  */
 import { z } from "zod";
-import type { JsonObject } from "../../../machines/effects.ts";
+import type { StoredEvent } from "../../../actors/client.ts";
 import { answer, call, defineRoute } from "../../dialect.ts";
 import type { Operation, OperationContext } from "../../operation.ts";
 import { agentWord, type CoreAgent } from "../api-v1/agents.ts";
@@ -68,16 +68,7 @@ async function summary(ctx: OperationContext) {
   };
 }
 
-interface Happened {
-  readonly root: string;
-  readonly no: number;
-  readonly type: string;
-  readonly key: string;
-  readonly kind: string;
-  readonly name: string;
-  readonly at: string;
-  readonly data: JsonObject;
-}
+type Happened = Omit<StoredEvent, "at"> & { readonly at: string };
 
 /** All that the core keeps of the newest. */
 const happenedMax = 1_000;

@@ -2,9 +2,7 @@
  * Tools of MCP servers, through the official client: connected when they are first needed, and again after a
  * break. Described in the file that TROUPE_TOOLS names.
  */
-import { Client } from "@modelcontextprotocol/sdk/client/index.js";
-import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import type { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { z } from "zod";
 import { TaskError, type ToolDefinition } from "../../../actors/agent.ts";
 import type { Json, JsonObject } from "../../../machines/effects.ts";
@@ -83,19 +81,23 @@ export class McpConnection {
   }
 
   async #connect(): Promise<Client> {
-    const client = new Client({ name: "troupe", version: this.#version });
+    // Loaded where there is such a server: it costs a start some tenths of a second.
+    const sdk = await import("@modelcontextprotocol/sdk/client/index.js");
+    const client = new sdk.Client({ name: "troupe", version: this.#version });
     client.onclose = () => {
       this.#client = undefined;
     };
-    await client.connect(transportOf(this.#server) as Parameters<Client["connect"]>[0]);
+    await client.connect((await transportOf(this.#server)) as Parameters<Client["connect"]>[0]);
     return client;
   }
 }
 
-function transportOf(server: McpServer) {
+async function transportOf(server: McpServer) {
   if ("url" in server) {
+    const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
     return new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers: server.headers } });
   }
   const { command, args, env } = server;
+  const { StdioClientTransport } = await import("@modelcontextprotocol/sdk/client/stdio.js");
   return new StdioClientTransport({ command, args, env, stderr: "ignore" });
 }

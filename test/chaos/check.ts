@@ -99,7 +99,7 @@ async function checkRun(evidence: Evidence, run: RunRecord, fed: readonly FeedEv
   const { client } = evidence.world;
   const wrong: string[] = [];
   const expected = evidence.expected.get(run.variety);
-  const result = await resultOf(client, run.id);
+  const result = await resultOf(client, run.id).catch((error: Error) => error.message);
   if (result !== expected) wrong.push(`${run.id} (${run.variety}) ended otherwise:\n${difference(expected, result)}`);
   const stored = await client.all(`/v1/runs/${run.id}/events`, 20);
   const ids = stored.map((event) => event.event_id as string);

@@ -74,7 +74,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsBus> {
       await ensureStream(api, journalConfig(k, layout.replicas));
       await ensureStream(api, stateConfig(k, layout.replicas));
     }
-    const objects = await ensureBlobs(api, layout);
+    await ensureBlobs(api, layout);
     await clock.follow(() => serverTime(api));
     return {
       layout,
@@ -86,7 +86,7 @@ export async function connectNats(options: NatsOptions): Promise<NatsBus> {
       journal: new NatsJournal(api, logger, layout.partitions, layout.streams, writeTimeoutMs),
       records: new NatsRecords(api, logger, layout.streams, layout.replicas, writeTimeoutMs, readTimeoutMs),
       registry,
-      blobs: new NatsBlobs(api, logger, objects),
+      blobs: new NatsBlobs(api, logger, writeTimeoutMs),
       wire: new NatsWire(requests, logger),
       close,
     };

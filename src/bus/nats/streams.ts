@@ -4,7 +4,7 @@
  */
 import { jetstream } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
-import { type ObjectStore, Objm } from "@nats-io/obj";
+import { Objm } from "@nats-io/obj";
 import { BusError, type Layout } from "../bus.ts";
 import { errorOf, type JetStreamApi } from "./api.ts";
 import { BLOB_BUCKET, BLOB_STREAM, journalStream, REGISTRY_BUCKET, REGISTRY_STREAM, stateStream } from "./names.ts";
@@ -103,12 +103,11 @@ export async function ensureRegistry(api: JetStreamApi, replicas: number): Promi
   );
 }
 
-export async function ensureBlobs(api: JetStreamApi, layout: Layout): Promise<ObjectStore> {
+export async function ensureBlobs(api: JetStreamApi, layout: Layout): Promise<void> {
   const objm = new Objm(jetstream(api.requests.nc));
   await untilItStands(api, BLOB_STREAM, () =>
     objm.create(BLOB_BUCKET, { replicas: layout.replicas, description: "Troupe: large values" }),
   );
-  return objm.open(BLOB_BUCKET);
 }
 
 /** Creates when it is not there; another node may be quicker. */
